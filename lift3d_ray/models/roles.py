@@ -1,0 +1,71 @@
+"""The roles that models play, each one narrow protocol, met in-process and through a Serve handle alike.
+
+Values in, values out; nothing about a picture is kept between calls, so calls of different scenes never mix and may
+be batched, retried or sent to any replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+
+
+class Segmenter(Protocol):
+    """Cuts things out of pictures (SAM: Kirillov et al. 2023)."""
+
+    def segment(self, query: SegmentQuery) -> list[MaskProposal]:
+        """Proposals, best first; empty where nothing was found.
+
+        With points or a box: the answer to that prompt. Without: the main subject first, other objects after it.
+        """
+        ...
+
+
+class Captioner(Protocol):
+    """Describes pictures in words (BLIP: Li et al. 2022)."""
+
+    def caption(self, rgb_HWC: UInt8) -> str:
+        """One lower-case sentence without a full stop for a (H, W, 3) uint8 picture."""
+        ...
+
+
+class DepthEstimator(Protocol):
+    """Estimates relative depth (DPT: Ranftl et al. 2021)."""
+
+    def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:
+        """(H, W) float32 relative inverse depth at the picture's size: larger = nearer, unknown scale and shift."""
+        ...
+
+
+class ImageTextEncoder(Protocol):
+    """Embeds pictures and sentences in one space (CLIP: Radford et al. 2021)."""
+
+    def encode_images(self, images_BHWC: UInt8) -> Float32:
+        """(B, D) float32 unit vectors of (B, H, W, 3) uint8 pictures."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """(B, D) float32 unit vectors of B sentences."""
+        ...
+
+
+class NoisePredictor(Protocol):
+    """Predicts the noise in noised latents under a conditioning, with classifier-free guidance."""
+
+    def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+        """The guided noise prediction for every latent of the query."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """The models a lift calls, wherever they live: in this process, or behind Serve handles."""
+
+    segmenter: Segmenter
+    captioner: Captioner
+    depth: DepthEstimator
+    clip: ImageTextEncoder
+    prior: NoisePredictor

@@ -1,0 +1,299 @@
+"""The values that travel between stages, and across the seam to the shared models.
+
+Everything here is plain data: numpy arrays, numbers and strings, frozen and keyword-only. No tensor, graph, device,
+file handle or model ever appears, so any value can be sent to another process, stored, or replayed.
+
+Images at doors are HWC uint8 sRGB; masks are HW bool; boxes are XYXY pixels, half-open. World frame: see ``cameras``.
+Shape suffixes: B queries of a batch, V views, N points, H W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lift3d_ray.cameras import CANONICAL, Framing
+
+UInt8 = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A decoded picture, turned upright, in sRGB.
+
+    Attributes:
+        rgb_HWC: (H, W, 3) uint8.
+        alpha_HW: (H, W) float32 in [0, 1] when the file carried a cut-out, else None.
+        digest: hex SHA-256 of the *file's bytes*: the picture's identity in ledgers and resume keys.
+        name: where it came from, for people (file name or URI).
+    """
+
+    rgb_HWC: UInt8
+    alpha_HW: Float32 | None
+    digest: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentQuery:
+    """What to cut out of a picture.
+
+    Without points and box the segmenter proposes the main subject by itself.
+
+    Attributes:
+        rgb_HWC: (H, W, 3) uint8 picture.
+        points_xy_px: clicks in pixels, x right, y down.
+        labels: one a click, True = on the subject, False = not on it.
+        box_xyxy_px: a box around the subject, or None.
+    """
+
+    rgb_HWC: UInt8
+    points_xy_px: tuple[tuple[float, float], ...] = ()
+    labels: tuple[bool, ...] = ()
+    box_xyxy_px: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskProposal:
+    """One cut-out proposed by a segmenter.
+
+    Attributes:
+        mask_HW: (H, W) bool, at the picture's own size.
+        score: the segmenter's own estimate of its IoU, in [0, 1].
+    """
+
+    mask_HW: Bool
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropMap:
+    """The square crop taken from a photo, and the way back.
+
+    Photo pixel = origin + crop pixel * (side_px / size_px).
+
+    Attributes:
+        x0_px: left edge of the crop in photo pixels (may be negative: the crop may reach outside).
+        y0_px: top edge.
+        side_px: side of the crop in photo pixels.
+        size_px: side of the crop picture it was resampled to.
+    """
+
+    x0_px: float
+    y0_px: float
+    side_px: float
+    size_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The subject cut out of a photo, in a square picture of its own.
+
+    Attributes:
+        rgb_HWC: (S, S, 3) uint8, the photo's own pixels (background included, edge colours where outside).
+        alpha_HW: (S, S) float32 in [0, 1], soft at the rim.
+        crop: where the square lies in the photo.
+        score: the segmenter's confidence, 1.0 where the photo brought its own alpha.
+    """
+
+    rgb_HWC: UInt8
+    alpha_HW: Float32
+    crop: CropMap
+    score: float
+
+    def over(self, background: float | tuple[float, float, float]) -> UInt8:
+        """The subject over one flat colour in [0, 1], (S, S, 3) uint8."""
+        colour = np.broadcast_to(np.asarray(background, dtype=np.float32), (3,))
+        alpha = self.alpha_HW[..., None]
+        rgb = self.rgb_HWC.astype(np.float32) / 255.0 * alpha + colour * (1 - alpha)
+        return np.asarray(np.round(np.clip(rgb, 0, 1) * 255), dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConditioning:
+    """Conditioning of a view-conditioned prior (Zero-1-to-3 style), one row a query.
+
+    Attributes:
+        reference_latents_BCHW: (B, C, h, w) float32 codec latents of the reference picture over white.
+        azimuth_deg_B: (B,) azimuth of the asked view relative to the reference's, degrees.
+        elevation_deg_B: (B,) *absolute* elevation of the asked view above the horizon, degrees. The reference's own
+            elevation is not given: the prior infers it from the picture, which lets the pose stage ask for it.
+    """
+
+    reference_latents_BCHW: Float32
+    azimuth_deg_B: Float32
+    elevation_deg_B: Float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseQuery:
+    """A request for noise predictions. The caller owns all randomness; the same query has one answer.
+
+    Attributes:
+        noisy_latents_BCHW: (B, C, h, w) float32 latents at the stated timesteps.
+        timesteps_B: (B,) int64 in [0, number of training timesteps).
+        guidance_scale: classifier-free guidance s in ``u + s (c - u)``; 1 = conditional only, no second pass.
+        prompts: B prompts, also the names under which the actor caches their embeddings.
+        negative_prompts: B prompts for the unconditional branch; "" is the empty prompt.
+        view: set to ask the view-conditioned prior, None to ask the text prior.
+        disparity_B1HW: (B, 1, H, W) float32 in [0, 1], near = 1, empty = 0; set to steer the text prior by depth.
+    """
+
+    noisy_latents_BCHW: Float32
+    timesteps_B: Int64
+    guidance_scale: float
+    prompts: tuple[str, ...]
+    negative_prompts: tuple[str, ...]
+    view: ViewConditioning | None = None
+    disparity_B1HW: Float32 | None = None
+
+    def __post_init__(self) -> None:
+        if self.noisy_latents_BCHW.ndim != 4:
+            raise ValueError(f"noisy_latents must be (B, C, h, w), got shape {self.noisy_latents_BCHW.shape}")
+        batch = self.noisy_latents_BCHW.shape[0]
+        lengths = {
+            "timesteps": len(self.timesteps_B),
+            "prompts": len(self.prompts),
+            "negative_prompts": len(self.negative_prompts),
+        }
+        if self.view is not None:
+            lengths["view.azimuth_deg"] = len(self.view.azimuth_deg_B)
+            lengths["view.elevation_deg"] = len(self.view.elevation_deg_B)
+            lengths["view.reference_latents"] = len(self.view.reference_latents_BCHW)
+        if self.disparity_B1HW is not None:
+            lengths["disparity"] = len(self.disparity_B1HW)
+        wrong = {name: length for name, length in lengths.items() if length != batch}
+        if wrong:
+            raise ValueError(f"every field of a NoiseQuery needs {batch} rows like noisy_latents, got {wrong}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisePrediction:
+    """The answer to a ``NoiseQuery``.
+
+    Attributes:
+        noise_BCHW: (B, C, h, w) float32 guided prediction of the noise epsilon.
+        batch_size: latents that shared the forward pass (this query's and other scenes').
+        seconds: wall time of that pass.
+    """
+
+    noise_BCHW: Float32
+    batch_size: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencePose:
+    """How the photo looks at its subject, in the asset's world.
+
+    Attributes:
+        elevation_deg: height of the photo's camera above the horizon.
+        framing: zoom and shift of the subject crop against the canonical camera.
+        confidence: how much better this pose explained the photo than the average candidate, in [0, 1]; 0 = assumed.
+    """
+
+    elevation_deg: float
+    framing: Framing = CANONICAL
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perception:
+    """All that the shared models said about one photo: the input of the per-scene optimiser.
+
+    Attributes:
+        subject: the cut-out.
+        caption: what it is, in words; may end in a view phrase.
+        disparity_HW: (S, S) float32 relative inverse depth inside the mask, [0, 1], near = 1, 0 outside.
+    """
+
+    subject: Subject
+    caption: str
+    disparity_HW: Float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """A triangle mesh in the world frame, outward winding.
+
+    Attributes:
+        vertices_N3: (N, 3) float32.
+        faces_F3: (F, 3) int32.
+        normals_N3: (N, 3) float32 unit vertex normals.
+        colors_N3: (N, 3) float32 sRGB in [0, 1].
+    """
+
+    vertices_N3: Float32
+    faces_F3: NDArray[np.int32]
+    normals_N3: Float32
+    colors_N3: Float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointCloud:
+    """Coloured, oriented surface points in the world frame.
+
+    Attributes:
+        xyz_N3: (N, 3) float32.
+        rgb_N3: (N, 3) float32 sRGB in [0, 1].
+        normals_N3: (N, 3) float32 unit vectors.
+    """
+
+    xyz_N3: Float32
+    rgb_N3: Float32
+    normals_N3: Float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A lifted subject, ready to be written.
+
+    Attributes:
+        mesh: what the user gets.
+        points: samples of its surface.
+        turntable_VHWC: (V, H, 2W, 3) uint8 frames, colour beside normals.
+        preview_HWC: (H, W', 3) uint8 contact sheet: the photo's crop and a few views.
+        perception: what the models saw.
+        pose: how the photo looks at the asset.
+        seed: the seed that made it.
+        metrics: figures about the result (reference PSNR, IoU, solidity, ...).
+        losses: final value of every loss, by name.
+        timings_s: wall seconds by stage.
+    """
+
+    mesh: Mesh
+    points: PointCloud
+    turntable_VHWC: UInt8
+    preview_HWC: UInt8
+    perception: Perception
+    pose: ReferencePose
+    seed: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One report of a running lift.
+
+    Attributes:
+        stage: name of the stage (``segment``, ``caption``, ``pose``, ``optimize``, ``mesh``, ``export``).
+        step: steps done in this stage.
+        steps: steps in all.
+        loss: current total loss; NaN where there is none.
+        prior_batch: mean number of latents that shared this scene's prior passes so far; 0 where there is none.
+        prior_s: seconds spent waiting for the prior so far.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    loss: float = float("nan")
+    prior_batch: float = 0.0
+    prior_s: float = 0.0
