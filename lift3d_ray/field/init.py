@@ -1,0 +1,232 @@
+"""A first guess of the field from one picture: silhouette, relative depth, and nothing else.
+
+The silhouette's cone inside the unit ball is the *hull*: outside it there is certainly no matter. Inside, the guess is
+an inflated silhouette: as deep, at every pixel, as the widest disc of the mask that covers that pixel (its local
+thickness: Hildebrand and Ruegsegger 1997), behind a front surface shaped by the relative depth.
+
+Shape suffixes: H W pixels, R grid points along an axis, G cells along an axis, P points. Volumes indexed [x, y, z].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px, project
+from lift3d_ray.errors import ConfigError, NoSubject
+from lift3d_ray.types import Bool, Float32, UInt8
+
+RAMP_VOXELS = 3.0
+"""The raw density runs from -1 to 1 within so many voxels on either side of the surface."""
+
+THICKNESS_LEVELS = 16
+"""Radii at which the local thickness is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialField:
+    """What a field starts from.
+
+    Attributes:
+        raw_density_RRR: (R, R, R) float32 in [-1, 1]: signed distance to the guessed surface in units of the ramp,
+            positive inside.
+        raw_rgb_RRR3: (R, R, R, 3) float32 logits of the colour.
+        hull_GGG: (G, G, G) bool cells that may ever hold matter.
+    """
+
+    raw_density_RRR: Float32
+    raw_rgb_RRR3: Float32
+    hull_GGG: Bool
+
+
+def initial_field(
+    alpha_HW: Float32,
+    disparity_HW: Float32,
+    rgb_HWC: UInt8,
+    c2w_44: Float32,
+    framing: Framing = CANONICAL,
+    *,
+    resolution: int,
+    depth_range: tuple[float, float] | None = None,
+    thickness: float = 1.0,
+    hull_resolution: int = 32,
+    hull_margin: float = 0.02,
+    fovy_deg: float = DEFAULT_FOVY_DEG,
+) -> InitialField:
+    """Inflate a silhouette into a solid.
+
+    Args:
+        alpha_HW: (S, S) in [0, 1], the subject's mask; matter is assumed where it is above one half.
+        disparity_HW: (S, S) relative inverse depth inside the mask, in [0, 1], near = 1.
+        rgb_HWC: (S, S, 3) uint8 picture of the subject.
+        c2w_44: (4, 4) camera-to-world of that picture.
+        framing: its zoom and shift.
+        resolution: grid points along an axis.
+        depth_range: distance along the viewing axis between the front surface's nearest and farthest points, as
+            (near, far) z-depths relative to each other; None = as much as the radius of a disc of the mask's area.
+            Only the difference and the perspective between the two matter: the solid is centred on the origin's depth.
+        thickness: depth of the solid in units of its local width, positive.
+        hull_resolution: cells of the hull along an axis.
+        hull_margin: how far outside the mask matter may be, as a share of the picture's side.
+        fovy_deg: field of view of the unframed camera, degrees.
+
+    Raises:
+        NoSubject: the mask is empty.
+        ConfigError: pictures of different sizes, or impossible settings.
+    """
+    size = alpha_HW.shape[0]
+    if alpha_HW.shape != (size, size) or disparity_HW.shape != alpha_HW.shape or rgb_HWC.shape != (size, size, 3):
+        raise ConfigError(
+            "alpha, disparity and picture must be squares of one size, "
+            f"got {alpha_HW.shape}, {disparity_HW.shape} and {rgb_HWC.shape}"
+        )
+    if thickness <= 0 or resolution < 2:
+        raise ConfigError(f"thickness must be positive and resolution at least 2, got {thickness} and {resolution}")
+    mask_HW = alpha_HW > 0.5
+    if not mask_HW.any():
+        raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
+
+    center_depth = float(c2w_44[:3, 3] @ c2w_44[:3, 2])
+    world_per_px = center_depth / focal_px(size, fovy_deg=fovy_deg, framing=framing)
+    half_HW = inflated_half_thickness(mask_HW) * np.float32(world_per_px * thickness)
+    front_HW = _front_depth(mask_HW, disparity_HW, half_HW, center_depth, world_per_px, depth_range)
+
+    points_P3 = _grid_points(resolution)
+    xy_P2, depth_P = project(points_P3, c2w_44, size, fovy_deg=fovy_deg, framing=framing)
+    row_P, column_P, seen_P = _pixels(xy_P2, size)
+    front_P, half_P = front_HW[row_P, column_P], half_HW[row_P, column_P]
+    # The rim is thinner than a grid step; left so, it would fall between the grid points.
+    reach_P = np.maximum(half_P, 1.0 / (resolution - 1))
+    inside_P = seen_P & mask_HW[row_P, column_P] & (np.abs(depth_P - front_P - half_P) <= reach_P)
+    inside_P &= np.linalg.norm(points_P3, axis=-1) <= 1.0
+    cube = (resolution,) * 3
+    return InitialField(
+        raw_density_RRR=_ramp(inside_P.reshape(cube)),
+        raw_rgb_RRR3=_colors(rgb_HWC, mask_HW)[row_P, column_P].reshape(*cube, 3),
+        hull_GGG=silhouette_hull(
+            mask_HW, c2w_44, framing, resolution=hull_resolution, margin=hull_margin, fovy_deg=fovy_deg
+        ),
+    )
+
+
+def silhouette_hull(
+    mask_HW: Bool,
+    c2w_44: Float32,
+    framing: Framing = CANONICAL,
+    *,
+    resolution: int,
+    margin: float = 0.02,
+    fovy_deg: float = DEFAULT_FOVY_DEG,
+) -> Bool:
+    """Cells of the unit ball that a silhouette allows to hold matter.
+
+    Conservative: a cell is kept if any part of it may project into the mask grown by the margin.
+
+    Args:
+        mask_HW: (S, S) the subject's mask.
+        c2w_44: (4, 4) camera-to-world.
+        framing: zoom and shift of the picture.
+        resolution: cells along an axis.
+        margin: how far outside the mask matter may be, as a share of the picture's side.
+        fovy_deg: field of view of the unframed camera, degrees.
+
+    Returns:
+        (G, G, G) bool, indexed [x, y, z].
+    """
+    size = mask_HW.shape[0]
+    half_diagonal = np.sqrt(3.0) / resolution
+    axis = (np.arange(resolution, dtype=np.float32) + 0.5) * (2.0 / resolution) - 1.0
+    centers_P3 = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    xy_P2, depth_P = project(centers_P3, c2w_44, size, fovy_deg=fovy_deg, framing=framing)
+    # Distance to the mask, on a canvas wide enough that points outside the picture have one too.
+    canvas_HW = np.pad(mask_HW, size)
+    far_HW = ndimage.distance_transform_edt(~canvas_HW)
+    row_P, column_P, on_canvas_P = _pixels(xy_P2 + size, 3 * size)
+    nearest = np.maximum(depth_P - half_diagonal, 1e-3)
+    reach_P = margin * size + half_diagonal * focal_px(size, fovy_deg=fovy_deg, framing=framing) / nearest + 1.0
+    kept_P = on_canvas_P & (depth_P > 0) & (far_HW[row_P, column_P] <= reach_P)
+    kept_P &= np.linalg.norm(centers_P3, axis=-1) <= 1.0 + half_diagonal
+    return np.asarray(kept_P.reshape((resolution,) * 3), dtype=np.bool_)
+
+
+def inflated_half_thickness(mask_HW: Bool) -> Float32:
+    """Half the depth of an inflated silhouette, in pixels; 0 outside.
+
+    With d the distance to the rim and m the radius of the largest disc inside the mask that covers the pixel,
+    ``h = sqrt(d (2 m - d))``: a disc becomes a sphere, a bar a cylinder.
+
+    Args:
+        mask_HW: (H, W) bool.
+    """
+    rim_HW = ndimage.distance_transform_edt(np.pad(mask_HW, 1))[1:-1, 1:-1]
+    widest = float(rim_HW.max(initial=0.0))
+    local_HW = rim_HW.copy()
+    for radius in np.linspace(0.0, widest, THICKNESS_LEVELS + 1)[1:]:
+        covered_HW = ndimage.distance_transform_edt(rim_HW < radius * (1 - 1e-6)) < radius
+        local_HW = np.where(covered_HW & mask_HW, np.maximum(local_HW, radius), local_HW)
+    local_HW = np.maximum(_smoothed_inside(local_HW, mask_HW, sigma=max(1.0, 0.25 * widest)), rim_HW)
+    return np.asarray(np.sqrt(rim_HW * (2.0 * local_HW - rim_HW)), dtype=np.float32)
+
+
+def _front_depth(
+    mask_HW: Bool,
+    disparity_HW: Float32,
+    half_HW: Float32,
+    center_depth: float,
+    world_per_px: float,
+    depth_range: tuple[float, float] | None,
+) -> Float32:
+    """Z-depth of the front surface, shifted so that the solid's middle lies at the origin's depth."""
+    if depth_range is None:
+        relief = float(np.sqrt(mask_HW.sum() / np.pi)) * world_per_px
+        depth_range = (center_depth - 0.5 * relief, center_depth + 0.5 * relief)
+    near, far = depth_range
+    if not 0 < near < far:
+        raise ConfigError(f"depth_range must be 0 < near < far, got {depth_range}")
+    smooth_HW = _smoothed_inside(disparity_HW, mask_HW, sigma=max(1.0, 0.01 * len(mask_HW)))
+    front_HW = 1.0 / (1.0 / far + np.clip(smooth_HW, 0.0, 1.0) * (1.0 / near - 1.0 / far))
+    middle = float(np.average(front_HW[mask_HW] + half_HW[mask_HW], weights=half_HW[mask_HW]))
+    return (front_HW + (center_depth - middle)).astype(np.float32)
+
+
+def _smoothed_inside(values_HW: NDArray[np.floating], mask_HW: Bool, *, sigma: float) -> NDArray[np.float64]:
+    """Gaussian blur that ignores everything outside the mask (normalised convolution)."""
+    weight_HW = ndimage.gaussian_filter(mask_HW.astype(np.float64), sigma)
+    blurred_HW = ndimage.gaussian_filter(np.where(mask_HW, values_HW, 0.0).astype(np.float64), sigma)
+    return np.where(mask_HW, blurred_HW / np.maximum(weight_HW, 1e-12), 0.0)
+
+
+def _grid_points(resolution: int) -> Float32:
+    axis = np.linspace(-1.0, 1.0, resolution, dtype=np.float32)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _pixels(xy_P2: Float32, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Bool]:
+    """Row and column of the pixel under each position, clamped into the picture, and whether it needed no clamp."""
+    column_P, row_P = np.floor(xy_P2).astype(np.int64).T
+    within_P = (column_P >= 0) & (column_P < size) & (row_P >= 0) & (row_P < size)
+    return np.clip(row_P, 0, size - 1), np.clip(column_P, 0, size - 1), within_P
+
+
+def _ramp(inside_RRR: Bool) -> Float32:
+    """Signed distance in units of the ramp, clipped to [-1, 1] and rid of voxel stairs."""
+    if not inside_RRR.any():
+        return np.full(inside_RRR.shape, -1.0, dtype=np.float32)
+    outward = ndimage.distance_transform_edt(~inside_RRR)
+    inward = ndimage.distance_transform_edt(inside_RRR)
+    # Each transform counts from the neighbouring grid point; the surface lies half way between the two.
+    distance = inward - outward + np.where(inside_RRR, -0.5, 0.5)
+    smooth = ndimage.gaussian_filter(np.clip(distance / RAMP_VOXELS, -1, 1), 0.7)
+    return np.asarray(smooth, dtype=np.float32)
+
+
+def _colors(rgb_HWC: UInt8, mask_HW: Bool) -> Float32:
+    """Logits of the picture's colours; everything near or beyond the rim takes the nearest colour well inside."""
+    core_HW = ndimage.binary_erosion(mask_HW, iterations=max(1, len(mask_HW) // 100))
+    core_HW = core_HW if core_HW.any() else mask_HW
+    rows, columns = ndimage.distance_transform_edt(~core_HW, return_distances=False, return_indices=True)
+    rgb = np.clip(rgb_HWC[rows, columns].astype(np.float32) / 255.0, 0.02, 0.98)
+    return np.asarray(np.log(rgb / (1.0 - rgb)), dtype=np.float32)
