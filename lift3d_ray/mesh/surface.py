@@ -1,0 +1,44 @@
+"""From an optimised field to the coloured mesh that the user gets."""
+
+from __future__ import annotations
+
+import torch
+
+from lift3d_ray.cameras import Framing
+from lift3d_ray.field.voxels import VoxelField, query, raw_density_grid
+from lift3d_ray.mesh.colors import color_mesh
+from lift3d_ray.mesh.isosurface import extract_mesh
+from lift3d_ray.mesh.simplify import simplify
+from lift3d_ray.recipes import MeshConfig
+from lift3d_ray.types import Float32, Mesh, Subject
+
+
+def mesh_field(
+    field: VoxelField, sharpness: float, config: MeshConfig, subject: Subject, c2w_44: Float32, framing: Framing
+) -> Mesh:
+    """Cut the field at raw density 0, simplify, colour it all round, and lay the photo's own pixels on what it sees.
+
+    Args:
+        field: the optimised field.
+        sharpness: slope of its density.
+        config: resolution and number of faces.
+        subject: the photo's cut-out.
+        c2w_44: (4, 4) the photo's camera.
+        framing: its zoom and shift.
+
+    Raises:
+        OptimizationFailed: nothing solid is left.
+    """
+    density = raw_density_grid(field, config.resolution).cpu().numpy()
+    vertices, faces = extract_mesh(
+        density, 0.0, min_component_fraction=0.05, smooth_iterations=config.smooth_iterations
+    )
+    vertices, faces = simplify(vertices, faces, target_faces=config.faces)
+
+    def color_at(xyz_N3: Float32) -> Float32:
+        with torch.no_grad():
+            points = torch.from_numpy(xyz_N3).to(field.values_V4)
+            colors: Float32 = query(field, points, sharpness)[1].float().cpu().numpy()
+        return colors
+
+    return color_mesh(vertices, faces, color_at, subject, c2w_44, framing)

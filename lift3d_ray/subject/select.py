@@ -1,0 +1,183 @@
+"""Photo -> the one mask that is the subject: by the photo's own transparency, a click, a box, or automatically."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lift3d_ray.errors import BundleError, ConfigError, NoSubject
+from lift3d_ray.models.roles import Segmenter
+from lift3d_ray.subject.masks import bounding_box
+from lift3d_ray.types import Bool, MaskProposal, Photo, SegmentQuery
+
+MIN_COVER = 0.002
+"""Least part of the picture that a subject covers."""
+MAX_COVER = 0.98
+"""Greatest part: what covers more has no outline to lift."""
+MIN_SUBJECT_PX = 12
+"""Least longer side of a subject, pixels of the working picture."""
+_FLAT_LEVELS = 2
+_CLICK_REACH_PX = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a person pointed at, in fractions of the upright picture: it holds at every working size.
+
+    Without points and box the choice is automatic.
+
+    Attributes:
+        points_xy_frac: clicks, x from the left and y from the top, each in [0, 1].
+        labels: one a click, True = on the subject, False = not on it; empty means that all are on it.
+        box_xyxy_frac: left, top, right, bottom of a box around the subject, each in [0, 1].
+    """
+
+    points_xy_frac: tuple[tuple[float, float], ...] = ()
+    labels: tuple[bool, ...] = ()
+    box_xyxy_frac: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != len(self.points_xy_frac):
+            raise ConfigError(f"a selection needs one label a point: {len(self.points_xy_frac)} points, {self.labels}")
+        if self.points_xy_frac and self.box_xyxy_frac is None and not any(self.point_labels):
+            raise ConfigError("a selection of negative points alone says nothing; add a point on the subject or a box")
+        box = self.box_xyxy_frac or ()
+        if not all(0 <= value <= 1 for value in (*box, *(v for point in self.points_xy_frac for v in point))):
+            raise ConfigError(
+                "points and boxes are given in fractions of the picture, 0 to 1 from its left and top edge; got "
+                f"points {self.points_xy_frac}, box {self.box_xyxy_frac} (for pixels use Selection.from_pixels)"
+            )
+        if box and not (box[0] < box[2] and box[1] < box[3]):
+            raise ConfigError(f"a box is (left, top, right, bottom) with left < right and top < bottom, got {box}")
+
+    @classmethod
+    def from_pixels(
+        cls,
+        *,
+        width_px: int,
+        height_px: int,
+        points_xy_px: Sequence[tuple[float, float]] = (),
+        labels: tuple[bool, ...] = (),
+        box_xyxy_px: tuple[float, float, float, float] | None = None,
+    ) -> Selection:
+        """A selection given in pixels of the upright picture as it was sent, of this width and height."""
+        if width_px < 1 or height_px < 1:
+            raise ConfigError(f"a picture has a positive size, got {width_px} x {height_px}")
+        box = box_xyxy_px
+        return cls(
+            points_xy_frac=tuple((x / width_px, y / height_px) for x, y in points_xy_px),
+            labels=labels,
+            box_xyxy_frac=None
+            if box is None
+            else (box[0] / width_px, box[1] / height_px, box[2] / width_px, box[3] / height_px),
+        )
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether nobody pointed at anything."""
+        return not self.points_xy_frac and self.box_xyxy_frac is None
+
+    @property
+    def point_labels(self) -> tuple[bool, ...]:
+        """One label a point, also where none were given."""
+        return self.labels or (True,) * len(self.points_xy_frac)
+
+    def query(self, photo: Photo) -> SegmentQuery:
+        """The selection as a question about one photo, in its pixels."""
+        height, width = photo.rgb_HWC.shape[:2]
+        box = self.box_xyxy_frac
+        return SegmentQuery(
+            rgb_HWC=photo.rgb_HWC,
+            points_xy_px=tuple(
+                (min(x * width, width - 1.0), min(y * height, height - 1.0)) for x, y in self.points_xy_frac
+            ),
+            labels=self.point_labels,
+            box_xyxy_px=None if box is None else (box[0] * width, box[1] * height, box[2] * width, box[3] * height),
+        )
+
+
+AUTOMATIC = Selection()
+"""The main subject, whatever it is."""
+
+
+def cutout_mask(photo: Photo) -> Bool | None:
+    """The mask that the photo's own transparency draws, (H, W) bool, or None where it draws none.
+
+    Opacity counts relative to the most opaque pixel, so a cut-out that is half-transparent throughout is whole. A
+    picture that is opaque nearly everywhere (rounded corners, a soft frame) is a photo, not a cut-out.
+    """
+    if photo.alpha_HW is None:
+        return None
+    mask_HW: Bool = photo.alpha_HW > 0.5 * photo.alpha_HW.max()
+    return mask_HW if mask_HW.mean() <= MAX_COVER else None
+
+
+def select_subject(photo: Photo, segmenter: Segmenter, selection: Selection = AUTOMATIC) -> MaskProposal:
+    """Chooses the subject of a photo.
+
+    Args:
+        photo: the picture.
+        segmenter: asked unless the photo is a cut-out and nobody pointed at anything.
+        selection: what a person pointed at.
+
+    Returns:
+        The first of the segmenter's proposals that can be lifted; for a cut-out its own mask with score 1.
+
+    Raises:
+        NoSubject: nothing plausible was found; the message says what was wrong with the best proposal.
+        BundleError: the segmenter answered with a mask of another size than the picture's.
+    """
+    own_HW = cutout_mask(photo) if selection.is_automatic else None
+    if own_HW is not None:
+        proposals, origin = [MaskProposal(mask_HW=own_HW, score=1.0)], "the cut-out"
+    else:
+        if np.ptp(photo.rgb_HWC.reshape(-1, 3), axis=0).max() <= _FLAT_LEVELS:
+            raise NoSubject(f"{photo.name}: one colour throughout; wanted a subject that stands out")
+        proposals, origin = segmenter.segment(selection.query(photo)), "the best proposal"
+    objection = "nothing stands out"
+    for index, proposal in enumerate(proposals):
+        if proposal.mask_HW.shape != photo.rgb_HWC.shape[:2]:
+            raise BundleError(
+                f"the segmenter answered with a mask of shape {proposal.mask_HW.shape} for a picture of shape "
+                f"{photo.rgb_HWC.shape[:2]}; wanted them equal; check the segmenter of the bundle"
+            )
+        why_not = _objection(proposal.mask_HW, photo, selection)
+        if why_not is None:
+            return proposal
+        objection = f"{origin} {why_not}" if index == 0 else objection
+    raise NoSubject(f"{photo.name}: {objection}; crop the picture closer, or point at the subject by a click or box")
+
+
+def _objection(mask_HW: Bool, photo: Photo, selection: Selection) -> str | None:
+    """What speaks against a mask, to follow "the proposal", or None when it can be lifted."""
+    cover = float(mask_HW.mean())
+    if cover == 0:
+        return "is empty"
+    x0, y0, x1, y1 = bounding_box(mask_HW)
+    if max(x1 - x0, y1 - y0) < MIN_SUBJECT_PX:
+        return f"is only {x1 - x0} x {y1 - y0} pixels; a subject needs {MIN_SUBJECT_PX} on its longer side"
+    if not MIN_COVER <= cover <= MAX_COVER:
+        return f"covers {cover:.2%} of the picture; a subject covers {MIN_COVER:.1%} to {MAX_COVER:.0%}"
+    if selection.is_automatic:
+        corners = mask_HW[[0, 0, -1, -1], [0, -1, 0, -1]]
+        return "reaches all four corners, as a background does" if corners.all() else None
+    return _disagreement(mask_HW, selection.query(photo))
+
+
+def _disagreement(mask_HW: Bool, query: SegmentQuery) -> str | None:
+    """How a mask fails to answer the clicks and the box, or None."""
+    reach = _CLICK_REACH_PX
+    hits = [
+        mask_HW[max(0, int(y) - reach) : int(y) + reach + 1, max(0, int(x) - reach) : int(x) + reach + 1].any()
+        for (x, y), positive in zip(query.points_xy_px, query.labels, strict=True)
+        if positive
+    ]
+    if hits and not any(hits):
+        return "lies beside the clicked point"
+    if query.box_xyxy_px is not None:
+        x0, y0, x1, y1 = (max(0, round(edge)) for edge in query.box_xyxy_px)
+        if mask_HW[y0:y1, x0:x1].sum() < 0.5 * mask_HW.sum():
+            return "lies mostly outside the box"
+    return None
