@@ -174,7 +174,7 @@ def read_photo(data: bytes, *, name: str, limits: PhotoLimits = DEFAULT_LIMITS) 
             raise OSError("the end marker is missing")
         image = _DECODERS[kind](io.BytesIO(clean), name)
         working = _check_size(image.size, name, limits)
-        colour, alpha = _decode(image, working, orientation)
+        color, alpha = _decode(image, working, orientation)
     except Image.DecompressionBombError as error:
         raise PhotoTooLarge(f"{name}: a part of it unpacks to too many pixels; {_advice(limits)}") from error
     except _DECODER_FAILURES as error:
@@ -182,7 +182,7 @@ def read_photo(data: bytes, *, name: str, limits: PhotoLimits = DEFAULT_LIMITS) 
             f"{name}: a {kind} file that is cut short, damaged or of a rare kind (decoder: {_words(error)}); "
             "fetch it again, or save it anew as PNG"
         ) from error
-    rgb_HWC, alpha_HW = _to_arrays(colour, alpha, name)
+    rgb_HWC, alpha_HW = _to_arrays(color, alpha, name)
     return Photo(rgb_HWC=rgb_HWC, alpha_HW=alpha_HW, digest=hashlib.sha256(data).hexdigest(), name=name)
 
 
@@ -226,14 +226,14 @@ def _decode(
     image.draft(None, (2 * working[0], 2 * working[1]))
     image.load()
     alpha = photo_pixels.alpha_channel(image)
-    colour = photo_pixels.eight_bit(image)
+    color = photo_pixels.eight_bit(image)
     if image.size != working:
-        colour, alpha = _reduce(colour, alpha, working)
-    colour = photo_pixels.to_srgb(colour, profile if isinstance(profile, bytes) else None)
+        color, alpha = photo_pixels.reduce(color, alpha, working)
+    color = photo_pixels.to_srgb(color, profile if isinstance(profile, bytes) else None)
     turn = _TURNS.get(_orientation_of(image, orientation))
     if turn is not None:
-        colour, alpha = colour.transpose(turn), None if alpha is None else alpha.transpose(turn)
-    return colour, alpha
+        color, alpha = color.transpose(turn), None if alpha is None else alpha.transpose(turn)
+    return color, alpha
 
 
 def _orientation_of(image: ImageFile.ImageFile, from_container: int) -> int:
@@ -244,20 +244,8 @@ def _orientation_of(image: ImageFile.ImageFile, from_container: int) -> int:
     return photo_container.exif_orientation(exif) if isinstance(exif, bytes) else from_container
 
 
-def _reduce(
-    colour: Image.Image, alpha: Image.Image | None, size: tuple[int, int]
-) -> tuple[Image.Image, Image.Image | None]:
-    """Lanczos, with colours weighted by their opacity so that hidden ones do not bleed into the rim."""
-    if alpha is None:
-        return colour.resize(size, Image.Resampling.LANCZOS), None
-    joined = colour.copy()
-    joined.putalpha(alpha)
-    joined = joined.resize(size, Image.Resampling.LANCZOS)  # Pillow premultiplies LA and RGBA by itself
-    return joined.convert(colour.mode), joined.getchannel("A")
-
-
-def _to_arrays(colour: Image.Image, alpha: Image.Image | None, name: str) -> tuple[UInt8, Float32 | None]:
-    rgb_HWC = np.array(colour, dtype=np.uint8)
+def _to_arrays(color: Image.Image, alpha: Image.Image | None, name: str) -> tuple[UInt8, Float32 | None]:
+    rgb_HWC = np.array(color, dtype=np.uint8)
     if alpha is None:
         return rgb_HWC, None
     levels_HW = np.asarray(alpha, dtype=np.uint8)

@@ -5,6 +5,7 @@ Shape suffixes: G cells along an axis, R grid points of a field along an axis, N
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +70,22 @@ class Occupancy:
         high = (occupied.amax(0).double() + 1.0) * (2.0 / self.resolution) - 1.0
         (x0, y0, z0), (x1, y1, z1) = low.tolist(), high.tolist()
         return (x0, y0, z0), (x1, y1, z1)
+
+    def grid_region(self, resolution: int, *, margin: int = 1) -> tuple[slice, slice, slice]:
+        """The part of a field's grid that reaches into occupied cells, to index its volume with.
+
+        Args:
+            resolution: the field's grid points along an axis.
+            margin: grid points added on all sides.
+        """
+        if self.box is None:
+            return slice(0, 0), slice(0, 0), slice(0, 0)
+        half, last = 0.5 * (resolution - 1), resolution - 1
+        x, y, z = (
+            slice(max(math.floor((low + 1) * half) - margin, 0), min(math.ceil((high + 1) * half) + margin, last) + 1)
+            for low, high in zip(*self.box, strict=True)
+        )
+        return x, y, z
 
     @cached_property
     def _floor_or_empty(self) -> Tensor:

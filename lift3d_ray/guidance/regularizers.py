@@ -9,6 +9,7 @@ Shape suffixes: N rays, M rays with matter, K samples, R grid points along an ax
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,35 +51,58 @@ def emptiness(weights_MK: Tensor, n_rays: int) -> Tensor:
     return torch.log1p(10.0 * weights_MK).sum() / max(n_rays, 1)
 
 
-def total_variation(volume_RRRC: Tensor, mask_RRR: Tensor | None = None) -> Tensor:
-    """Squared total variation: ``mean |v_i - v_j|^2`` over neighbouring grid points (Tikhonov; DVGO, Plenoxels).
+def total_variation(volume_RRRC: Tensor) -> Tensor:
+    """Squared total variation: ``mean |v_i - v_j|^2`` over neighbouring grid points and channels (DVGO, Plenoxels).
+
+    Its cost follows the volume's size: pass the part of the grid that matters, ``volume[region]``
+    (``Occupancy.grid_region``).
 
     Args:
-        volume_RRRC: (R, R, R, C) raw values.
-        mask_RRR: (R, R, R) bool or float; pairs count only where both ends are inside. None = everywhere.
+        volume_RRRC: (X, Y, Z, C) raw values, at least 2 points along one axis.
     """
-    total = volume_RRRC.new_zeros(())
-    count = 0.0
-    for axis in range(3):
-        size = volume_RRRC.shape[axis] - 1
-        step = volume_RRRC.narrow(axis, 1, size) - volume_RRRC.narrow(axis, 0, size)
-        if mask_RRR is None:
-            total, count = total + step.square().sum(), count + step.numel()
-        else:
-            both = (mask_RRR.narrow(axis, 1, size) * mask_RRR.narrow(axis, 0, size)).to(step.dtype)
-            total = total + (step.square() * both[..., None]).sum()
-            count += float(both.sum()) * step.shape[-1]
-    return total / max(count, 1.0)
+    return total_variation_by_channel(volume_RRRC).mean()
 
 
-def laplacian(volume_RRRC: Tensor, mask_RRR: Tensor | None = None) -> Tensor:
-    """Curvature: ``mean |v - mean of its 6 neighbours|^2`` over interior grid points.
+def total_variation_by_channel(volume_RRRC: Tensor) -> Tensor:
+    """The same for each channel, (C,): one pass for channels that are weighted differently."""
+    result: Tensor = _SquaredSteps.apply(volume_RRRC)
+    return result
 
-    Unlike total variation it leaves straight ramps alone, so it smooths a surface without moving or fading it.
+
+class _SquaredSteps(torch.autograd.Function):
+    """Mean squared steps between neighbours; the forward gathers the gradient on its way, 2-3 times cheaper."""
+
+    @staticmethod
+    def forward(ctx: Any, volume_RRRC: Tensor) -> Tensor:
+        channels = volume_RRRC.shape[-1]
+        slope = torch.zeros_like(volume_RRRC, memory_format=torch.contiguous_format)
+        total_C, count = volume_RRRC.new_zeros(channels), 0
+        for axis in range(3):
+            pairs = volume_RRRC.shape[axis] - 1
+            step = volume_RRRC.narrow(axis, 1, pairs) - volume_RRRC.narrow(axis, 0, pairs)
+            slope.narrow(axis, 1, pairs).add_(step)
+            slope.narrow(axis, 0, pairs).sub_(step)
+            steps_NC = step.reshape(-1, channels)
+            total_C += steps_NC.square_().sum(0)
+            count += len(steps_NC)
+        ctx.save_for_backward(slope)
+        ctx.scale = 1.0 / max(count, 1)
+        return total_C * ctx.scale
+
+    @staticmethod
+    def backward(ctx: Any, grad_C: Tensor) -> Tensor:
+        (slope,) = ctx.saved_tensors
+        return torch.mul(slope, grad_C * (2.0 * ctx.scale))
+
+
+def laplacian(volume_RRRC: Tensor) -> Tensor:
+    """Curvature: ``mean |v - mean of its 6 neighbours|^2`` over interior grid points and channels.
+
+    Unlike total variation it leaves straight ramps alone, so it smooths a surface without fading it. Several times as
+    dear as total variation: pass the part of the grid that matters, ``volume[region]``.
 
     Args:
-        volume_RRRC: (R, R, R, C) raw values.
-        mask_RRR: (R, R, R) bool or float, grid points that count. None = all that have 6 neighbours.
+        volume_RRRC: (X, Y, Z, C) raw values, at least 3 points along every axis.
     """
     core = volume_RRRC[1:-1, 1:-1, 1:-1]
     around = (
@@ -89,11 +113,7 @@ def laplacian(volume_RRRC: Tensor, mask_RRR: Tensor | None = None) -> Tensor:
         + volume_RRRC[1:-1, 1:-1, 2:]
         + volume_RRRC[1:-1, 1:-1, :-2]
     )
-    bend = (core - around / 6.0).square()
-    if mask_RRR is None:
-        return bend.mean()
-    inside = mask_RRR[1:-1, 1:-1, 1:-1].to(bend.dtype)
-    return (bend * inside[..., None]).sum() / (inside.sum() * bend.shape[-1]).clamp_min(1.0)
+    return (core - around / 6.0).square().mean()
 
 
 def negative_pearson(x_N: Tensor, y_N: Tensor, mask_N: Tensor | None = None) -> Tensor:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from lift3d_ray.cameras import DEFAULT_FOVY_DEG, Framing
+from lift3d_ray.mesh.zbuffer import nearest_faces
 from lift3d_ray.toybox.mesh import Float
-from lift3d_ray.toybox.raster import rasterise
 from lift3d_ray.toybox.render import project_vertices
 from lift3d_ray.toybox.textures import clutter, noise, random_colour, surface
 from lift3d_ray.toybox.world import ToyObject
@@ -94,7 +94,7 @@ def shadow(
         fallen, c2w_44[None], fovy_deg=DEFAULT_FOVY_DEG, size=size, framing=framing
     )
     dark = np.zeros(size * size, np.uint8)
-    dark[rasterise(x, y, np.reciprocal(depth), obj.faces, size).pixel] = 255
+    dark[nearest_faces(x, y, np.reciprocal(depth), obj.faces, size).pixel_P] = 255
     blurred = Image.fromarray(dark.reshape(size, size)).filter(ImageFilter.GaussianBlur(softness))
     return np.asarray(blurred).astype(np.float32) * np.float32(strength / 255)
 

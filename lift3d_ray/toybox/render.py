@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px
+from lift3d_ray.mesh.zbuffer import Hits, nearest_faces
 from lift3d_ray.toybox.mesh import Float, unit
-from lift3d_ray.toybox.raster import Hits, rasterise
 from lift3d_ray.toybox.shading import albedo, lit
 from lift3d_ray.toybox.world import ToyObject
 
@@ -108,14 +108,12 @@ def _render_chunk(
     x, y, depth = project_vertices(
         obj.vertices, cameras, fovy_deg=fovy_deg, size=fine, framing=framing
     )
-    hits = rasterise(x, y, np.reciprocal(depth), obj.faces, fine)
+    hits = nearest_faces(x, y, np.reciprocal(depth), obj.faces, fine)
     table = np.concatenate([obj.normals, obj.uv], 1)
-    corners = obj.faces[hits.face]
-    a, b, c = (hits.weights[k][:, None] * table[corners[:, k]] for k in range(3))
-    surface = a + b + c
+    surface = hits.interpolate(obj.faces, table)
     normals = unit(surface[:, :3])
-    eye = unit(cameras[:, :3, 3])[hits.pixel // (fine * fine)]
-    colour = lit(obj, albedo(obj, hits.face, surface[:, 3:]), normals, eye)
+    eye = unit(cameras[:, :3, 3])[hits.pixel_P // (fine * fine)]
+    colour = lit(obj, albedo(obj, hits.face_P, surface[:, 3:]), normals, eye)
     return _resolve(hits, colour, normals, len(cameras), size, supersample)
 
 
@@ -124,7 +122,7 @@ def _resolve(
 ) -> Renders:
     """Averages samples to pixels."""
     shape, count = (views, size, size), views * size * size
-    pixel = hits.pixel
+    pixel = hits.pixel_P
     if supersample > 1:
         fine = size * supersample
         column = (pixel % fine) // supersample
@@ -139,9 +137,9 @@ def _resolve(
     rgb = np.stack([total(colour[:, k]) * per_sample + (1 - alpha) for k in range(3)], 1)
     mean = unit(np.stack([total(normals[:, k]) for k in range(3)], 1))
     nearest = np.zeros(count, np.float32)
-    np.maximum.at(nearest, pixel, hits.nearness)
-    same = (hits.nearness >= _SAME_SURFACE * nearest[pixel]).astype(np.float32)
-    near, covered = total(same * hits.nearness), total(same)
+    np.maximum.at(nearest, pixel, hits.nearness_P)
+    same = (hits.nearness_P >= _SAME_SURFACE * nearest[pixel]).astype(np.float32)
+    near, covered = total(same * hits.nearness_P), total(same)
     depth = np.divide(covered, near, out=np.zeros_like(near), where=near > 0)
     return Renders(
         rgb=np.clip(rgb, 0, 1).reshape(*shape, 3),

@@ -35,6 +35,28 @@ def test_cells_are_indexed_x_y_z() -> None:
     assert occupancy.box == ((0.5, -1.0, -0.5), (1.0, -0.5, 0.0))
 
 
+@pytest.mark.parametrize("resolution", [5, 9, 32])
+def test_the_grid_region_holds_every_grid_point_that_reaches_into_a_cell(resolution: int) -> None:
+    cells = torch.zeros(8, 8, 8, dtype=torch.bool)
+    cells[2:4, 7, 5] = True
+    region = Occupancy(cells_GGG=cells).grid_region(resolution, margin=0)
+    step = 2 / (resolution - 1)
+    for part, (low, high) in zip(region, ((-0.5, 0.0), (0.75, 1.0), (0.25, 0.5)), strict=True):
+        assert -1 + part.start * step <= low < -1 + (part.start + 1) * step
+        assert -1 + (part.stop - 2) * step < high <= -1 + (part.stop - 1) * step
+    assert Occupancy(cells_GGG=torch.zeros(2, 2, 2, dtype=torch.bool)).grid_region(9)[0] == slice(0, 0)
+
+
+def test_a_dense_floor_lets_rays_stop_but_never_too_early() -> None:
+    field = VoxelField(torch.randn(9**3, 4, generator=torch.Generator().manual_seed(0)) + 0.5)
+    occupancy = occupancy_from_field(field, 5.0, resolution=6)
+    points = torch.rand(20000, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    sigma, _ = query(field, points, 5.0)
+    floor = occupancy.floor_at(*points.unbind(-1))
+    assert (floor <= sigma * (1 + 1e-5)).all()
+    assert (floor > 0.2 * sigma).any()
+
+
 def test_the_hull_bounds_the_occupancy() -> None:
     field = VoxelField(torch.ones(8**3, 4))
     hull = torch.zeros(8, 8, 8, dtype=torch.bool)

@@ -61,7 +61,8 @@ def test_clip_spells_unknown_words_in_bytes(clip: Any, text: str) -> None:
 
 def test_clip_cuts_long_prompts(clip: Any) -> None:
     ids = clip("mug " * 100, padding="max_length", truncation=True).input_ids
-    assert len(ids) == 24 and ids[-1] == clip.eos_token_id
+    assert len(ids) == 24
+    assert ids[-1] == clip.eos_token_id
 
 
 def test_bert_knows_each_word_as_one_token(bert: Any) -> None:

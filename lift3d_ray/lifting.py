@@ -1,0 +1,248 @@
+"""The route on one page: photo, subject, caption, depth, pose, field, mesh, asset.
+
+``lift`` is the whole of it in one process. A batch calls the same two halves on different machines: ``perceive`` where
+the shared models are near, ``optimize`` in an actor of its own for every scene.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lift3d_ray import pose as pose_stage
+from lift3d_ray.conditioning.caption import describe, split_view
+from lift3d_ray.conditioning.depth import estimate_depth
+from lift3d_ray.export.preview import contact_sheet
+from lift3d_ray.export.turntable import turntable_frames
+from lift3d_ray.mesh.rasterize import rasterize
+from lift3d_ray.mesh.sample import sample_points
+from lift3d_ray.mesh.surface import mesh_field
+from lift3d_ray.models.bundle import Bundle, load_codec, load_noise_schedule
+from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.models.roles import Models, NoisePredictor
+from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize import Fitted, fit, prepare_scene
+from lift3d_ray.optimize.scene import Scene, reference_latents, resized
+from lift3d_ray.optimize.state import FitState, initial_state, restored
+from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.subject.crop import crop_subject
+from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
+from lift3d_ray.types import Asset, Mesh, Perception, Photo, Progress, ReferencePose
+
+if TYPE_CHECKING:
+    from typing import Any
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneTools:
+    """What a scene keeps in its own process: the codec for its gradients, and the prior's schedule.
+
+    Attributes:
+        codec: pictures to latents.
+        schedule: the prior's training schedule.
+        has_view_prior: whether a reference picture can condition the prior.
+        device: where the field is optimised.
+    """
+
+    codec: LatentCodec
+    schedule: NoiseSchedule
+    has_view_prior: bool
+    device: str = "cpu"
+
+
+def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
+    """What a scene keeps to itself, loaded from a bundle."""
+    return SceneTools(
+        codec=load_codec(bundle, device=device),
+        schedule=load_noise_schedule(bundle),
+        has_view_prior=bundle.has_view_prior,
+        device=device,
+    )
+
+
+def silent(progress: Progress) -> None:
+    """A report that nobody reads."""
+
+
+def lift(
+    photo: Photo,
+    models: Models,
+    recipe: Recipe,
+    *,
+    seed: int,
+    tools: SceneTools,
+    selection: Selection = AUTOMATIC,
+    prompt: str | None = None,
+    report: Report = silent,
+) -> Asset:
+    """Lift the subject of a photo to a 3D asset.
+
+    Args:
+        photo: the picture (``photo.read_photo``).
+        models: the shared models, in-process or remote.
+        recipe: all numbers.
+        seed: the same seed gives the same asset on the same machine.
+        tools: what the scene keeps to itself.
+        selection: what to lift; the main subject by default.
+        prompt: the subject in words, instead of the captioner's.
+        report: told about the stages.
+
+    Raises:
+        NoSubject: nothing could be cut out.
+        PriorError: the prior failed.
+        OptimizationFailed: the field diverged or came out empty.
+    """
+    perception = perceive(photo, models, recipe, selection=selection, prompt=prompt, report=report)
+    return optimize(perception, models.prior, recipe, seed=seed, tools=tools, report=report)
+
+
+def perceive(
+    photo: Photo,
+    models: Models,
+    recipe: Recipe,
+    *,
+    selection: Selection = AUTOMATIC,
+    prompt: str | None = None,
+    report: Report = silent,
+) -> Perception:
+    """What the shared models see in a photo: subject, words, depth."""
+    report(Progress(stage="segment", step=0, steps=1))
+    mask = select_subject(photo, models.segmenter, selection)
+    subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
+    report(Progress(stage="caption", step=0, steps=1))
+    caption = describe(subject, models.captioner)
+    if prompt is not None:
+        _, view = split_view(caption)
+        caption = prompt if view is None else f"{prompt}, {view.value} view"
+    report(Progress(stage="depth", step=0, steps=1))
+    return Perception(subject=subject, caption=caption, disparity_HW=estimate_depth(subject, models.depth))
+
+
+def optimize(
+    perception: Perception,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    *,
+    seed: int,
+    tools: SceneTools,
+    report: Report = silent,
+    checkpoint: Callable[[dict[str, Any]], None] | None = None,
+    resume_from: dict[str, Any] | None = None,
+) -> Asset:
+    """Pose, field, mesh and pictures of one perceived subject.
+
+    Args:
+        perception: what the models saw.
+        prior: answers noise queries, wherever it lives.
+        recipe: all numbers.
+        seed: of every random number of the scene.
+        tools: codec, schedule and device of this process.
+        report: told about the stages and every step.
+        checkpoint: given a function's worth of state after every step (plain tensors and numbers).
+        resume_from: such a state, to go on from.
+    """
+    clock = _Clock()
+    generator = torch.Generator().manual_seed(seed)
+    with clock("pose"):
+        report(Progress(stage="pose", step=0, steps=1))
+        pose = _find_pose(perception, prior, recipe, tools, generator)
+    scene = prepare_scene(perception, pose, tools.codec, device=tools.device)
+    with clock("optimize"):
+        state = (
+            initial_state(scene, recipe.optimize, generator=generator, device=tools.device)
+            if resume_from is None
+            else restored(resume_from, recipe.optimize, device=tools.device)
+        )
+        fitted = fit(
+            scene,
+            state,
+            recipe,
+            prior,
+            tools.codec,
+            tools.schedule,
+            report=report,
+            checkpoint=None if checkpoint is None else _store_with(checkpoint),
+        )
+    with clock("mesh"):
+        report(Progress(stage="mesh", step=0, steps=1))
+        mesh = mesh_field(
+            fitted.field, fitted.sharpness, recipe.mesh, perception.subject, scene.c2w_44, pose.framing
+        )
+    return _finish(scene, fitted, mesh, recipe, seed, clock)
+
+
+def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitState], None]:
+    return lambda state: checkpoint(state.state_dict())
+
+
+def _find_pose(
+    perception: Perception, prior: NoisePredictor, recipe: Recipe, tools: SceneTools, generator: torch.Generator
+) -> ReferencePose:
+    wants_view = any(term.conditioning is Conditioning.VIEW for term in recipe.guidance)
+    if not (tools.has_view_prior and wants_view):
+        return pose_stage.assumed_pose(recipe.subject.fill)
+    return pose_stage.estimate_pose(
+        perception.subject,
+        reference_latents(perception.subject, tools.codec),
+        prior,
+        tools.codec,
+        tools.schedule,
+        recipe.pose,
+        generator=generator,
+    )
+
+
+def _finish(scene: Scene, fitted: Fitted, mesh: Mesh, recipe: Recipe, seed: int, clock: _Clock) -> Asset:
+    """Points, pictures and figures of a mesh."""
+    config = recipe.mesh
+    with clock("pictures"):
+        points = sample_points(mesh, config.points, np.random.default_rng(seed))
+        turntable = turntable_frames(mesh, frames=config.turntable_frames, size=config.turntable_px)
+        preview = contact_sheet(mesh, scene.perception.subject)
+    return Asset(
+        mesh=mesh,
+        points=points,
+        turntable_VHWC=turntable,
+        preview_HWC=preview,
+        perception=scene.perception,
+        pose=scene.pose,
+        seed=seed,
+        metrics={**reference_metrics(scene, mesh), "prior_batch": fitted.prior_batch},
+        losses=fitted.losses,
+        timings_s={**clock.seconds, "prior": fitted.prior_s},
+    )
+
+
+def reference_metrics(scene: Scene, mesh: Mesh, *, size: int = 128) -> dict[str, float]:
+    """How well the mesh shows the photo: PSNR over white in dB and silhouette IoU, from the photo's own camera."""
+    view = rasterize(mesh, scene.c2w_44[None], size=size, framing=scene.pose.framing)
+    subject = scene.perception.subject
+    wanted = resized(subject.over(1.0).astype(np.float32) / 255, size)
+    alpha = resized(subject.alpha_HW[..., None], size)[..., 0] > 0.5
+    covered = view.alpha_VHW[0] > 0.5
+    union = np.logical_or(alpha, covered).sum()
+    return {
+        "reference_psnr": float(-10 * np.log10(max(1e-10, float(((view.rgb_VHWC[0] - wanted) ** 2).mean())))),
+        "reference_iou": float(np.logical_and(alpha, covered).sum() / max(1, union)),
+    }
+
+
+class _Clock:
+    """Wall seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started

@@ -1,0 +1,212 @@
+"""Bundles: which weights play which role.
+
+A bundle is a folder with a ``bundle.json`` that names, for every role, an official model folder inside it. The
+embedded one is called ``toybox`` and lies inside this package; any other is named by its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lift3d_ray.errors import BundleError
+from lift3d_ray.models.files import read_config
+from lift3d_ray.models.roles import Captioner, DepthEstimator, ImageTextEncoder, Models, NoisePredictor, Segmenter
+from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from lift3d_ray.models.latents import LatentCodec
+
+EMBEDDED = "toybox"
+BUNDLES_FOLDER = Path(__file__).resolve().parent.parent / "bundles"
+
+REQUIRED_ROLES = (
+    "segmenter",
+    "captioner",
+    "depth",
+    "clip",
+    "vae",
+    "unet",
+    "text_encoder",
+    "tokenizer",
+    "scheduler",
+)
+OPTIONAL_ROLES = ("view_unet", "controlnet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A named set of model folders.
+
+    Attributes:
+        name: for people.
+        folder: where it lies.
+        image_size: side of the prior's pictures, pixels.
+        latent_pack: latent cells folded into channels before the prior (1 for Stable Diffusion).
+        roles: folder of every role it fills.
+    """
+
+    name: str
+    folder: Path
+    image_size: int
+    latent_pack: int
+    roles: tuple[tuple[str, Path], ...]
+
+    def path(self, role: str) -> Path:
+        """Folder of a role.
+
+        Raises:
+            BundleError: the bundle has no such role.
+        """
+        folder = self.optional_path(role)
+        if folder is None:
+            raise BundleError(f"bundle {self.name!r} has no {role}: it fills {[r for r, _ in self.roles]}")
+        return folder
+
+    def optional_path(self, role: str) -> Path | None:
+        """Folder of a role, or None."""
+        return dict(self.roles).get(role)
+
+    @property
+    def has_view_prior(self) -> bool:
+        """Whether a reference picture can condition the prior."""
+        return self.optional_path("view_unet") is not None
+
+    @property
+    def digest(self) -> str:
+        """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest."""
+        return _digest(self.folder)
+
+
+def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
+    """Open a bundle: ``toybox``, or the path of a folder with a ``bundle.json``.
+
+    Raises:
+        BundleError: no such bundle, or its ``bundle.json`` is not complete.
+    """
+    embedded = BUNDLES_FOLDER / str(name_or_path)
+    folder = embedded if (embedded / "bundle.json").exists() else Path(name_or_path)
+    if not (folder / "bundle.json").exists():
+        known = sorted(p.parent.name for p in BUNDLES_FOLDER.glob("*/bundle.json"))
+        raise BundleError(
+            f"{str(name_or_path)!r} is neither an embedded bundle ({', '.join(known)}) "
+            "nor a folder with a bundle.json: check the name or the path"
+        )
+    facts = read_config(folder, "bundle.json")
+    try:
+        roles = {str(role): folder / str(where) for role, where in facts["roles"].items()}
+        bundle = Bundle(
+            name=str(facts["name"]),
+            folder=folder,
+            image_size=int(facts["image_size"]),
+            latent_pack=int(facts["latent_pack"]),
+            roles=tuple(sorted(roles.items())),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{folder / 'bundle.json'} lacks or garbles {error}: see docs on bundles") from error
+    _check_roles(bundle, roles)
+    return bundle
+
+
+def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
+    missing = [role for role in REQUIRED_ROLES if role not in roles]
+    unknown = [role for role in roles if role not in REQUIRED_ROLES + OPTIONAL_ROLES]
+    absent = [str(where) for where in roles.values() if not where.is_dir()]
+    if missing or unknown or absent:
+        raise BundleError(
+            f"bundle {bundle.name!r} in {bundle.folder}: roles missing {missing}, unknown {unknown}, "
+            f"folders that do not exist {absent}"
+        )
+
+
+@lru_cache(maxsize=8)
+def _digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if path.suffix in {".json", ".txt", ".safetensors", ".pth", ".pt", ".bin"} and path.name != "training.json":
+            total.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+    return total.hexdigest()[:16]
+
+
+def load_segmenter(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Segmenter:
+    """The bundle's segmenter."""
+    from lift3d_ray.models import segmenter
+
+    return segmenter.load_segmenter(bundle.path("segmenter"), device=device, dtype=_float32(dtype))
+
+
+def load_captioner(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Captioner:
+    """The bundle's captioner."""
+    from lift3d_ray.models import captioner
+
+    return captioner.load_captioner(bundle.path("captioner"), device=device, dtype=_float32(dtype))
+
+
+def load_depth(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> DepthEstimator:
+    """The bundle's depth estimator."""
+    from lift3d_ray.models import depth
+
+    return depth.load_depth(bundle.path("depth"), device=device, dtype=_float32(dtype))
+
+
+def load_clip(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> ImageTextEncoder:
+    """The bundle's picture and sentence encoder."""
+    from lift3d_ray.models import clip
+
+    return clip.load_clip(bundle.path("clip"), device=device, dtype=_float32(dtype))
+
+
+def load_prior(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> NoisePredictor:
+    """The bundle's noise predictor, with every conditioning it has weights for."""
+    from lift3d_ray.models import diffusion
+
+    return diffusion.load_prior(
+        unet=bundle.path("unet"),
+        text_encoder=bundle.path("text_encoder"),
+        tokenizer=bundle.path("tokenizer"),
+        scheduler=bundle.path("scheduler"),
+        view_unet=bundle.optional_path("view_unet"),
+        controlnet=bundle.optional_path("controlnet"),
+        device=device,
+        dtype=_float32(dtype),
+    )
+
+
+def load_codec(bundle: Bundle, *, device: str = "cpu") -> LatentCodec:
+    """The autoencoder that a scene keeps for its gradients."""
+    from lift3d_ray.models import latents
+
+    return latents.load_codec(
+        bundle.path("vae"), image_size=bundle.image_size, pack=bundle.latent_pack, device=device
+    )
+
+
+def load_noise_schedule(bundle: Bundle) -> NoiseSchedule:
+    """The schedule of the bundle's prior."""
+    return load_schedule(bundle.path("scheduler"))
+
+
+def load_models(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Models:
+    """All shared models, in this process."""
+    return Models(
+        segmenter=load_segmenter(bundle, device=device, dtype=dtype),
+        captioner=load_captioner(bundle, device=device, dtype=dtype),
+        depth=load_depth(bundle, device=device, dtype=dtype),
+        clip=load_clip(bundle, device=device, dtype=dtype),
+        prior=load_prior(bundle, device=device, dtype=dtype),
+    )
+
+
+def _float32(dtype: torch.dtype | None) -> torch.dtype:
+    import torch
+
+    return torch.float32 if dtype is None else dtype

@@ -1,0 +1,224 @@
+"""The diffusion prior: official UNets, text encoder, schedule and depth ControlNet behind one noise prediction.
+
+The predictor holds weights only. Prompts travel as strings, which are the content keys of a bounded cache of their
+embeddings; reference latents travel with the query. So queries of different scenes can share one forward pass, be
+retried, or be answered by any replica.
+
+Shape suffixes: B latents of a query, C channels, h w latent cells, L tokens, D embedding width.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lift3d_ray.errors import BundleError
+from lift3d_ray.models.files import load_pretrained
+from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
+from lift3d_ray.models.view_conditioning import unet_inputs
+from lift3d_ray.types import NoisePrediction, NoiseQuery
+
+_CACHED_PROMPTS = 4096
+
+
+class TextEmbedder:
+    """Prompts to embeddings, each computed once and then remembered by its own text."""
+
+    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+        self._tokenizer = tokenizer
+        self._encoder = text_encoder.eval().requires_grad_(False)
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, prompts: tuple[str, ...]) -> Tensor:
+        """(B, L, D) last hidden states of B prompts."""
+        with self._lock:
+            missing = [p for p in dict.fromkeys(prompts) if p not in self._cache]
+            if missing:
+                for prompt, embedding in zip(missing, self._encode(missing), strict=True):
+                    self._cache[prompt] = embedding
+            result = torch.stack([self._cache[p] for p in prompts])
+            for prompt in prompts:
+                self._cache.move_to_end(prompt)
+            while len(self._cache) > _CACHED_PROMPTS:
+                self._cache.popitem(last=False)
+        return result
+
+    @torch.no_grad()
+    def _encode(self, prompts: list[str]) -> Tensor:
+        tokens = self._tokenizer(
+            prompts,
+            padding="max_length",
+            truncation=True,
+            max_length=self._encoder.config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        hidden: Tensor = self._encoder(tokens.input_ids.to(self._encoder.device)).last_hidden_state
+        return hidden
+
+
+class DiffusionPrior:
+    """``NoisePredictor`` over official diffusers classes.
+
+    Args:
+        unet: text-conditioned ``UNet2DConditionModel``.
+        embed: prompts to its cross-attention states.
+        schedule: the training schedule of both UNets.
+        view_unet: view-conditioned UNet (see ``view_conditioning``), or None.
+        controlnet: depth ``ControlNetModel`` of ``unet``, or None.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        embed: TextEmbedder,
+        schedule: NoiseSchedule,
+        *,
+        view_unet: Any | None = None,
+        controlnet: Any | None = None,
+    ) -> None:
+        if schedule.prediction_type not in ("epsilon", "v_prediction"):
+            raise BundleError(f"prediction_type must be 'epsilon' or 'v_prediction', got {schedule.prediction_type!r}")
+        self._unet, self._embed, self._view_unet, self._controlnet = unet, embed, view_unet, controlnet
+        self._schedule = schedule
+        self._alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod_T)
+        for module in (unet, view_unet, controlnet):
+            if module is not None:
+                module.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+        """See ``NoisePredictor``.
+
+        Raises:
+            ValueError: latents of another shape or timesteps outside the schedule, or a conditioning this bundle has
+                no model for.
+        """
+        started = time.perf_counter()
+        unet = self._unet if query.view is None else self._view_unet
+        if unet is None:
+            raise ValueError("this bundle has no view-conditioned prior: use a recipe whose guidance is text")
+        self._check(query, unet)
+        device, dtype = unet.device, unet.dtype
+        noisy = torch.from_numpy(query.noisy_latents_BCHW).to(device, dtype)
+        timesteps = torch.from_numpy(query.timesteps_B).to(device)
+        predict = self._predict_text if query.view is None else self._predict_view
+        raw = predict(query, noisy, timesteps)
+        noise = self._as_noise(raw.float(), noisy.float(), timesteps).cpu().numpy()
+        return NoisePrediction(noise_BCHW=noise, batch_size=len(noise), seconds=time.perf_counter() - started)
+
+    def _check(self, query: NoiseQuery, unet: Any) -> None:
+        channels, side = unet.config.out_channels, unet.config.sample_size
+        shape = query.noisy_latents_BCHW.shape
+        if shape[1] != channels:
+            raise ValueError(f"the prior takes latents (B, {channels}, {side}, {side}), got {shape}")
+        steps = len(self._schedule)
+        if query.timesteps_B.min() < 0 or query.timesteps_B.max() >= steps:
+            raise ValueError(f"timesteps must lie in [0, {steps}), got {query.timesteps_B.tolist()}")
+
+    def _predict_text(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        prompts, guided = query.prompts, query.guidance_scale != 1.0
+        hint = None
+        if query.disparity_B1HW is not None:
+            hint = torch.from_numpy(query.disparity_B1HW).to(noisy.device, noisy.dtype).repeat(1, 3, 1, 1)
+        if guided:
+            prompts = (*prompts, *query.negative_prompts)
+            noisy, timesteps = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
+            hint = None if hint is None else torch.cat([hint, hint])
+        states = self._embed(prompts).to(noisy.device, noisy.dtype)
+        down, mid = self._control(noisy, timesteps, states, hint)
+        output: Tensor = self._unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=states,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+        ).sample
+        return _guide(output, query.guidance_scale)
+
+    def _control(
+        self, noisy: Tensor, timesteps: Tensor, states: Tensor, hint: Tensor | None
+    ) -> tuple[list[Tensor] | None, Tensor | None]:
+        if hint is None:
+            return None, None
+        if self._controlnet is None:
+            raise ValueError("this bundle has no depth ControlNet: use a recipe without depth conditioning")
+        down, mid = self._controlnet(
+            noisy, timesteps, encoder_hidden_states=states, controlnet_cond=hint, return_dict=False
+        )
+        return down, mid
+
+    def _predict_view(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        view, unet = query.view, self._view_unet
+        assert view is not None and unet is not None
+        reference = torch.from_numpy(view.reference_latents_BCHW).to(noisy.device, noisy.dtype)
+        azimuth = torch.from_numpy(view.azimuth_deg_B).to(noisy.device)
+        elevation = torch.from_numpy(view.elevation_deg_B).to(noisy.device)
+        keep = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device)
+        if query.guidance_scale != 1.0:
+            noisy, reference = torch.cat([noisy, noisy]), torch.cat([reference, reference])
+            azimuth, elevation = torch.cat([azimuth, azimuth]), torch.cat([elevation, elevation])
+            timesteps, keep = torch.cat([timesteps, timesteps]), torch.cat([keep, ~keep])
+        sample, tokens, labels = unet_inputs(noisy, reference, azimuth, elevation, keep)
+        output: Tensor = unet(
+            sample, timesteps, encoder_hidden_states=tokens, class_labels=labels.to(noisy.dtype)
+        ).sample
+        return _guide(output, query.guidance_scale)
+
+    def _as_noise(self, output: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """Noise from the UNet's own target: v = alpha eps - sigma x0 (Salimans & Ho 2022), so eps = alpha v + sigma z."""
+        if self._schedule.prediction_type == "epsilon":
+            return output
+        signal = self._alphas_cumprod.to(noisy.device)[timesteps][:, None, None, None]
+        return signal.sqrt() * output + (1 - signal).sqrt() * noisy
+
+
+def _guide(output: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance u + s (c - u) (Ho & Salimans 2022); a single branch passes through."""
+    if scale == 1.0:
+        return output
+    conditional, unconditional = output.chunk(2)
+    return unconditional + scale * (conditional - unconditional)
+
+
+def load_prior(
+    *,
+    unet: Path,
+    text_encoder: Path,
+    tokenizer: Path,
+    scheduler: Path,
+    view_unet: Path | None = None,
+    controlnet: Path | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> DiffusionPrior:
+    """Load a prior from official folders.
+
+    Raises:
+        BundleError: files missing, damaged or of another class.
+    """
+    from diffusers import ControlNetModel, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    try:
+        tokens = CLIPTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{tokenizer} holds no usable CLIP tokenizer: {error}") from error
+    encoder = load_pretrained(CLIPTextModel, text_encoder).to(device, dtype)
+
+    def place(model_class: Any, folder: Path | None) -> Any:
+        return None if folder is None else load_pretrained(model_class, folder).to(device, dtype)
+
+    return DiffusionPrior(
+        place(UNet2DConditionModel, unet),
+        TextEmbedder(tokens, encoder),
+        load_schedule(scheduler),
+        view_unet=place(UNet2DConditionModel, view_unet),
+        controlnet=place(ControlNetModel, controlnet),
+    )

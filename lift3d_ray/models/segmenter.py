@@ -1,0 +1,350 @@
+"""The segmenter role over the official ``segment_anything.Sam`` (Kirillov et al. 2023, "Segment Anything").
+
+One loader for every size: ``config.json`` holds the constructor's numbers, so the small embedded model and the
+published ViT-B / L / H differ in figures only. ``SamPredictor`` keeps the current picture on itself; here every call
+makes its own over the shared, read-only weights, so calls of different pictures never mix.
+
+Shape suffixes: H W pixels, C channels, N clicks, M masks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lift3d_ray.errors import BundleError, ConfigError, PhotoTooSmall
+from lift3d_ray.models.files import read_config
+from lift3d_ray.models.subjects import Candidate, rank_subjects, resize_mask
+from lift3d_ray.types import MaskProposal, SegmentQuery, UInt8
+
+if TYPE_CHECKING:
+    import torch
+    from segment_anything import SamPredictor
+    from segment_anything.modeling import Sam
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamConfig:
+    """Constructor numbers of a ``Sam`` and the settings of its automatic mode; the content of ``config.json``.
+
+    Attributes:
+        image_size: side of the square input, pixels.
+        patch_size: side of a token, pixels.
+        encoder_dim: width of the image encoder.
+        encoder_depth: its blocks.
+        encoder_heads: its attention heads.
+        window_size: side of its local attention windows in tokens; 0 = all blocks global.
+        global_attention: blocks that stay global.
+        relative_positions: relative position terms in its attention.
+        prompt_dim: channels of image embedding, prompts and decoder.
+        mask_channels: channels of the mask prompt's encoder.
+        decoder_depth: two-way blocks of the mask decoder.
+        decoder_heads: their attention heads.
+        decoder_mlp_dim: their hidden width.
+        iou_depth: layers of the quality head.
+        iou_dim: its hidden width.
+        pixel_mean: of the input, in 0..255.
+        pixel_std: of the input, in 0..255.
+        weights: file in the same folder: ``.safetensors``, or a published ``.pth``.
+        automatic_side_px: longest side at which the automatic mode works; larger pictures are shrunk for it.
+        points_per_side: its grid of clicks.
+        pred_iou_thresh: lowest predicted IoU it accepts.
+        stability_score_thresh: lowest stability under a shifted mask threshold.
+        stability_score_offset: that shift, in logits.
+        box_nms_thresh: box IoU above which two masks are one.
+        second_look: cut out again from a closer crop, where the subject is small against ``image_size``.
+    """
+
+    image_size: int = 1024
+    patch_size: int = 16
+    encoder_dim: int
+    encoder_depth: int
+    encoder_heads: int
+    window_size: int = 14
+    global_attention: tuple[int, ...]
+    relative_positions: bool = True
+    prompt_dim: int = 256
+    mask_channels: int = 16
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_depth: int = 3
+    iou_dim: int = 256
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    weights: str = "model.safetensors"
+    automatic_side_px: int = 1024
+    points_per_side: int = 32
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    second_look: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1 or self.image_size % self.patch_size:
+            raise ConfigError(f"image_size must be a multiple of patch_size {self.patch_size}, got {self.image_size}")
+        if self.encoder_dim % self.encoder_heads or self.prompt_dim % (2 * self.decoder_heads):
+            raise ConfigError(
+                f"heads must divide widths, got encoder {self.encoder_dim} / {self.encoder_heads} and "
+                f"decoder {self.prompt_dim} / 2 / {self.decoder_heads}"
+            )
+        if any(index >= self.encoder_depth for index in self.global_attention):
+            raise ConfigError(f"global_attention {self.global_attention} names blocks beyond {self.encoder_depth}")
+        if not 1 <= self.points_per_side <= 64:
+            raise ConfigError(f"points_per_side must be within 1..64, got {self.points_per_side}")
+
+
+def published_config(variant: Literal["vit_b", "vit_l", "vit_h"], weights: str) -> SamConfig:
+    """The numbers of a published checkpoint, kept in a file named ``weights``."""
+    dim, depth, heads, global_attention = {
+        "vit_b": (768, 12, 12, (2, 5, 8, 11)),
+        "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
+        "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
+    }[variant]
+    return SamConfig(
+        encoder_dim=dim,
+        encoder_depth=depth,
+        encoder_heads=heads,
+        global_attention=global_attention,
+        weights=weights,
+    )
+
+
+def build_sam(config: SamConfig) -> Sam:
+    """An official ``Sam`` of these numbers with fresh weights, in evaluation mode."""
+    from functools import partial
+
+    import torch
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    tokens = config.image_size // config.patch_size
+    sam = Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            embed_dim=config.encoder_dim,
+            depth=config.encoder_depth,
+            num_heads=config.encoder_heads,
+            mlp_ratio=4,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            qkv_bias=True,
+            use_rel_pos=config.relative_positions,
+            window_size=config.window_size,
+            global_attn_indexes=config.global_attention,
+            out_chans=config.prompt_dim,
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=config.prompt_dim,
+            image_embedding_size=(tokens, tokens),
+            input_image_size=(config.image_size, config.image_size),
+            mask_in_chans=config.mask_channels,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=config.decoder_depth,
+                embedding_dim=config.prompt_dim,
+                mlp_dim=config.decoder_mlp_dim,
+                num_heads=config.decoder_heads,
+            ),
+            transformer_dim=config.prompt_dim,
+            iou_head_depth=config.iou_depth,
+            iou_head_hidden_dim=config.iou_dim,
+        ),
+        pixel_mean=list(config.pixel_mean),
+        pixel_std=list(config.pixel_std),
+    )
+    return sam.eval()
+
+
+class SamSegmenter:
+    """``Segmenter`` over an official ``Sam``; holds weights only, so one instance serves many threads.
+
+    Args:
+        sam: the model, on its device.
+        config: settings of the automatic mode.
+        dtype: precision of the image encoder, where nearly all the work is; prompts and masks stay float32, because
+            positions lose their meaning in half precision.
+    """
+
+    def __init__(self, sam: Sam, config: SamConfig, *, dtype: torch.dtype | None = None) -> None:
+        import torch
+
+        self._sam = sam.eval().requires_grad_(False)
+        self._config = config
+        if dtype is not None and dtype != torch.float32:
+            encoder = self._sam.image_encoder.to(dtype)
+            encoder.register_forward_pre_hook(lambda _, inputs: tuple(x.to(dtype) for x in inputs))
+            encoder.register_forward_hook(lambda _, __, output: output.float())
+
+    def segment(self, query: SegmentQuery) -> list[MaskProposal]:
+        """Proposals, best first: for one click three readings of it, for more prompts one mask, for none all subjects.
+
+        Raises:
+            ValueError: prompts that contradict themselves or the picture.
+            PhotoTooSmall: a picture so narrow that nothing is left of it at the model's input size.
+        """
+        _check(query, self._config.image_size)
+        if query.points_xy_px or query.box_xyxy_px is not None:
+            return self._prompted(query)
+        return self._automatic(query.rgb_HWC)
+
+    def _prompted(self, query: SegmentQuery) -> list[MaskProposal]:
+        predictor = self._look_at(query.rgb_HWC)
+        ambiguous = query.box_xyxy_px is None and len(query.points_xy_px) == 1
+        clicks = np.asarray(query.points_xy_px, dtype=np.float64) if query.points_xy_px else None
+        labels = np.asarray(query.labels, dtype=np.int64) if query.points_xy_px else None
+        # SAM's box corners are pixel indices, ours are half-open edges.
+        box = None if query.box_xyxy_px is None else np.asarray(query.box_xyxy_px) - np.array([0, 0, 1, 1])
+        masks_MHW, scores_M, _ = predictor.predict(clicks, labels, box, multimask_output=ambiguous)
+        proposals = [
+            MaskProposal(mask_HW=np.ascontiguousarray(mask, dtype=np.bool_), score=float(np.clip(score, 0, 1)))
+            for mask, score in zip(masks_MHW, scores_M, strict=True)
+            if mask.any()
+        ]
+        return sorted(proposals, key=lambda proposal: -proposal.score)
+
+    def _automatic(self, rgb_HWC: UInt8) -> list[MaskProposal]:
+        from segment_anything import SamAutomaticMaskGenerator
+
+        config = self._config
+        generator = SamAutomaticMaskGenerator(
+            self._sam,
+            points_per_side=config.points_per_side,
+            pred_iou_thresh=config.pred_iou_thresh,
+            stability_score_thresh=config.stability_score_thresh,
+            stability_score_offset=config.stability_score_offset,
+            box_nms_thresh=config.box_nms_thresh,
+        )
+        records = generator.generate(_shrunk(rgb_HWC, config.automatic_side_px))
+        candidates = [
+            Candidate(
+                mask_HW=np.asarray(record["segmentation"], dtype=np.bool_),
+                predicted_iou=float(np.clip(record["predicted_iou"], 0, 1)),
+                stability=float(np.clip(record["stability_score"], 0, 1)),
+            )
+            for record in records
+        ]
+        ranked = rank_subjects(candidates)
+        size = rgb_HWC.shape[:2]
+        return [MaskProposal(mask_HW=resize_mask(c.mask_HW, size), score=c.predicted_iou) for c in ranked]
+
+    def _look_at(self, rgb_HWC: UInt8) -> SamPredictor:
+        from segment_anything import SamPredictor
+
+        predictor = SamPredictor(self._sam)
+        predictor.set_image(np.ascontiguousarray(rgb_HWC))
+        return predictor
+
+
+def load_segmenter(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> SamSegmenter:
+    """Load ``config.json`` and the weights it names.
+
+    Args:
+        folder: holds both files.
+        device: torch device.
+        dtype: precision of the image encoder, float32 when None.
+
+    Raises:
+        BundleError: a file missing, damaged, or not fitting the other.
+    """
+    config = _config_of(folder)
+    sam = build_sam(config)
+    _fill(sam, _read_weights(folder / config.weights), folder / config.weights)
+    return SamSegmenter(sam.to(device), config, dtype=dtype)
+
+
+def save_segmenter(folder: Path, sam: Sam, config: SamConfig, dtype: torch.dtype) -> None:
+    """Write ``config.json`` and ``model.safetensors`` with the weights cast to ``dtype``."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in sam.state_dict().items()}
+    save_file(weights, str(folder / config.weights))
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
+
+
+def _config_of(folder: Path) -> SamConfig:
+    found = read_config(folder)
+    known = {field.name for field in fields(SamConfig)}
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise BundleError(f"{folder / 'config.json'} holds {unknown}, wanted only {sorted(known)}")
+    numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    try:
+        return SamConfig(**numbers)
+    except (TypeError, ConfigError) as error:
+        raise BundleError(f"{folder / 'config.json'} does not describe a Sam: {error}") from error
+
+
+def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise BundleError(f"{path} is missing: config.json names it as the weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(str(path))
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BundleError(f"{path} is damaged or not a weight file ({error}): fetch it again") from error
+    if not isinstance(state, Mapping):
+        raise BundleError(f"{path} holds a {type(state).__name__}, wanted named tensors")
+    return state
+
+
+def _fill(sam: Sam, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    wanted = {name: tuple(value.shape) for name, value in sam.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    wrong = [
+        f"{name}: found {found.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
+        for name in sorted(wanted.keys() | found.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise BundleError(f"{path} does not fit its config.json in {len(wrong)} tensors: " + "; ".join(wrong[:4]))
+    sam.load_state_dict(dict(state))
+
+
+def _shrunk(rgb_HWC: UInt8, side_px: int) -> UInt8:
+    """The picture with its longest side at most ``side_px``, area averaged."""
+    from PIL import Image
+
+    height, width = rgb_HWC.shape[:2]
+    scale = side_px / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(rgb_HWC)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(rgb_HWC).resize(size, Image.Resampling.BOX), dtype=np.uint8)
+
+
+def _check(query: SegmentQuery, image_size: int) -> None:
+    rgb = query.rgb_HWC
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    height, width = rgb.shape[:2]
+    if min(height, width) * image_size < 4 * max(height, width):
+        raise PhotoTooSmall(
+            f"a {width} x {height} picture is too narrow: under 4 pixels remain of its short side once the long one "
+            f"is scaled to {image_size}; crop it first"
+        )
+    if len(query.points_xy_px) != len(query.labels):
+        raise ValueError(f"every click needs a label, got {len(query.points_xy_px)} clicks, {len(query.labels)} labels")
+    outside = [p for p in query.points_xy_px if not (0 <= p[0] <= width and 0 <= p[1] <= height)]
+    if outside:
+        raise ValueError(f"clicks must lie in the {width} x {height} picture, got {outside}")
+    if query.points_xy_px and not any(query.labels) and query.box_xyxy_px is None:
+        raise ValueError("clicks that are all off the subject do not say what it is: add one on it, or a box")
+    box = query.box_xyxy_px
+    if box is not None and not (box[0] + 1 <= box[2] and box[1] + 1 <= box[3]):
+        raise ValueError(f"a box is (left, top, right, bottom) at least a pixel wide and high, got {box}")

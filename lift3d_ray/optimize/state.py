@@ -1,0 +1,129 @@
+"""Everything that changes while a field is optimised, as one value that can be stored and gone on from.
+
+Shape suffixes as in ``field``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lift3d_ray.field.init import InitialField, initial_field
+from lift3d_ray.field.occupancy import Occupancy, occupancy_from_field
+from lift3d_ray.field.voxels import VoxelField
+from lift3d_ray.optimize.scene import Scene
+from lift3d_ray.recipes import OptimizeConfig
+
+OCCUPANCY_CELLS = 32
+
+
+@dataclass(kw_only=True)
+class FitState:
+    """A field on its way.
+
+    Attributes:
+        field: the field.
+        optimizer: Adam over its values.
+        occupancy: where it may hold matter now.
+        hull: where it may ever hold matter.
+        generator: every random number of the scene comes from here.
+        step: steps done.
+        prior_s: seconds waited for the prior.
+        prior_batch_sum, prior_calls: for the mean number of latents that shared a pass.
+    """
+
+    field: VoxelField
+    optimizer: torch.optim.Adam
+    occupancy: Occupancy
+    hull: Occupancy
+    generator: torch.Generator
+    step: int = 0
+    prior_s: float = 0.0
+    prior_batch_sum: int = 0
+    prior_calls: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and numbers only; ``restored`` takes them back."""
+        return {
+            "values": self.field.values_V4.detach().cpu(),
+            "optimizer": self.optimizer.state_dict(),
+            "hull": self.hull.cells_GGG.cpu(),
+            "occupancy": self.occupancy.cells_GGG.cpu(),
+            "sigma_floor": None if self.occupancy.sigma_floor_GGG is None else self.occupancy.sigma_floor_GGG.cpu(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "prior": [self.prior_s, self.prior_batch_sum, self.prior_calls],
+        }
+
+
+def initial_state(
+    scene: Scene, config: OptimizeConfig, *, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> FitState:
+    """A field inflated from the silhouette and shaped by the depth."""
+    guess = _inflated(scene, config.resolutions[0])
+    field = VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
+    hull = Occupancy.from_numpy(guess.hull_GGG, device=device)
+    return FitState(
+        field=field,
+        optimizer=new_optimizer(field, config),
+        occupancy=hull,
+        hull=hull,
+        generator=generator,
+    )
+
+
+def restored(saved: dict[str, Any], config: OptimizeConfig, *, device: torch.device | str = "cpu") -> FitState:
+    """The state that ``FitState.state_dict`` stored."""
+    field = VoxelField(saved["values"].to(device))
+    optimizer = new_optimizer(field, config)
+    optimizer.load_state_dict(saved["optimizer"])
+    generator = torch.Generator().manual_seed(0)
+    generator.set_state(saved["generator"])
+    floor = saved["sigma_floor"]
+    prior_s, batch_sum, calls = saved["prior"]
+    return FitState(
+        field=field,
+        optimizer=optimizer,
+        occupancy=Occupancy(
+            cells_GGG=saved["occupancy"].to(device), sigma_floor_GGG=None if floor is None else floor.to(device)
+        ),
+        hull=Occupancy(cells_GGG=saved["hull"].to(device)),
+        generator=generator,
+        step=saved["step"],
+        prior_s=prior_s,
+        prior_batch_sum=batch_sum,
+        prior_calls=calls,
+    )
+
+
+def new_optimizer(field: VoxelField, config: OptimizeConfig) -> torch.optim.Adam:
+    """Adam as grids want it: a short second moment, so that cells seen for the first time move at once."""
+    return torch.optim.Adam([field.values_V4], lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8)
+
+
+def refine_grid(state: FitState, resolution: int, config: OptimizeConfig) -> None:
+    """Go on with a finer grid: same values, fresh moments."""
+    state.field = state.field.upsampled(resolution)
+    state.optimizer = new_optimizer(state.field, config)
+
+
+def refresh_occupancy(state: FitState, sharpness: float) -> None:
+    """Find the cells that may hold matter again."""
+    state.occupancy = occupancy_from_field(
+        state.field, sharpness, resolution=OCCUPANCY_CELLS, threshold=0.02, dilate=1, hull=state.hull
+    )
+
+
+def _inflated(scene: Scene, resolution: int) -> InitialField:
+    subject = scene.perception.subject
+    return initial_field(
+        subject.alpha_HW,
+        scene.perception.disparity_HW,
+        subject.rgb_HWC,
+        scene.c2w_44,
+        scene.pose.framing,
+        resolution=resolution,
+        hull_resolution=OCCUPANCY_CELLS,
+    )

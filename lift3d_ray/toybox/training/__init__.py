@@ -1,0 +1,1 @@
+"""Training of the embedded bundle on the procedural world, one file a role."""

@@ -1,0 +1,200 @@
+"""The embedded picture-sentence encoder: a small ``CLIPModel`` taught to match toys with what is said of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from lift3d_ray.models.clip import ClipEncoder
+from lift3d_ray.toybox.training.export import save_half
+from lift3d_ray.toybox.training.harness import TrainingPlan, train
+from lift3d_ray.toybox.training.phrases import UNSAID, shorten, word_rows
+from lift3d_ray.toybox.training.pictures import Toys, draw_subjects, labelled_sheet, plain_subjects, to_bytes
+from lift3d_ray.toybox.training.tokenizers import CLIP_MAX_LENGTH, toybox_vocabulary, write_clip_tokenizer
+from lift3d_ray.toybox.training.vision import AttributeHeads
+from lift3d_ray.types import Float32, Int64, UInt8
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+
+IMAGE_SIZE = 64
+BATCH = 96
+PLAN = TrainingPlan(steps=1800, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.995, bf16=False)
+CANDIDATES = 64
+_HEADS_WEIGHT = 0.2
+# CLIP's own bound on its learned scale (Radford et al. 2021, section 2.5).
+_LARGEST_SCALE = 100.0
+_ROUNDS = 8
+
+
+def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """An untrained CLIP of about 1.6 M parameters for 64x64 pictures."""
+    from transformers import CLIPConfig, CLIPModel
+
+    vision = {
+        "image_size": IMAGE_SIZE,
+        "patch_size": 8,
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": CLIP_MAX_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=96))
+
+
+def write_clip_processor(folder: Path) -> None:
+    """Write tokenizer files and ``preprocessor_config.json`` of the embedded encoder."""
+    from transformers import CLIPImageProcessor
+
+    write_clip_tokenizer(folder, toybox_vocabulary())
+    crop = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    CLIPImageProcessor(size={"shortest_edge": IMAGE_SIZE}, crop_size=crop).save_pretrained(str(folder))
+
+
+class ClipTask:
+    """Contrastive matching of varied pictures with longer and shorter captions, and side tasks that teach faster.
+
+    Args:
+        toys: training pictures.
+        held_out: held-out pictures.
+        files: folder with tokenizer and processor files, as ``write_clip_processor`` leaves them.
+        batch_size: pairs a step.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, toys: Toys, held_out: Toys, files: Path, *, batch_size: int = BATCH, seed: int = 0) -> None:
+        from transformers import CLIPImageProcessor, CLIPTokenizer
+
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
+        self._toys, self._held_out, self._size = toys, held_out, batch_size
+        tokenizer = CLIPTokenizer.from_pretrained(str(files), local_files_only=True)
+        processor = CLIPImageProcessor.from_pretrained(str(files), local_files_only=True)
+        self.model = new_clip(tokenizer)
+        self.encoder = ClipEncoder(self.model, tokenizer, processor)
+        self.heads = AttributeHeads(self.model.config.vision_config.hidden_size)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The whole model, and the side tasks that are not kept."""
+        return {"clip": self.model, "heads": self.heads}
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Symmetric contrastive loss, plus the side tasks."""
+        batch = draw_subjects(self._toys, rng, self._size)
+        captions = self._toys.describe_all(batch.toys_B, batch.views_B)
+        sentences, said_B5 = shorten(captions, rng)
+        words_B5 = word_rows(captions)
+        vision = self.model.vision_model(pixel_values=self.encoder.normalize_pixels(batch.images_B3HW))
+        images_BD = normalize(self.model.visual_projection(vision.pooler_output).float(), dim=-1)
+        texts_BD = normalize(self.encoder.embed_texts(sentences).float(), dim=-1)
+        scale = self.model.logit_scale.exp().clamp(max=_LARGEST_SCALE)
+        matching = contrast(scale * images_BD @ texts_BD.T, torch.from_numpy(also_true(words_B5, said_B5)))
+        side = self.heads(vision.last_hidden_state[:, 1:], torch.from_numpy(words_B5))
+        return matching + _HEADS_WEIGHT * side, {"matching": float(matching.detach()), "side": float(side.detach())}
+
+    def validate(self) -> dict[str, float]:
+        """Top-1 shares among 64 captions of distinct held-out toys."""
+        return rank_captions(self.encoder, self._held_out)
+
+    def sheet(self) -> UInt8:
+        """Held-out pictures with the nearest of 64 captions, red where it is not their own."""
+        chosen, views, captions = candidates(self._held_out, 0)
+        images = plain_subjects(self._held_out, chosen, views)
+        nearest = _similarities(self.encoder, images, captions).argmax(1)
+        return labelled_sheet(images, [captions[k] for k in nearest], list(nearest == np.arange(len(captions))))
+
+
+def also_true(words_B5: Int64, said_B5: Int64) -> np.ndarray:
+    """(B, B) bool: whether sentence j is true of picture i although it was not said of it."""
+    agree = (words_B5[:, None] == said_B5[None]) | (said_B5[None] == UNSAID)
+    return np.asarray(agree.all(-1) & ~np.eye(len(words_B5), dtype=bool))
+
+
+def contrast(logits_BB: Tensor, ignored_BB: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy over pictures (rows) and sentences (columns), without the ignored pairs."""
+    logits = logits_BB.masked_fill(ignored_BB, float("-inf"))
+    own = torch.arange(len(logits))
+    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+
+
+def candidates(toys: Toys, round_: int, *, with_view: bool = True) -> tuple[Int64, Int64, list[str]]:
+    """Rows, views and captions of 64 held-out toys of which no two are called the same, seen by a photographer."""
+    rng = np.random.default_rng([11, round_])
+    distinct = {toys.captions[row]: row for row in rng.permutation(len(toys))}
+    chosen = np.asarray(list(distinct.values())[:CANDIDATES], dtype=np.int64)
+    views = rng.choice(np.asarray(toys.references), len(chosen))
+    captions = toys.describe_all(chosen, views) if with_view else [toys.captions[row] for row in chosen]
+    return chosen, views, captions
+
+
+def rank_captions(encoder: ClipEncoder, toys: Toys) -> dict[str, float]:
+    """Mean over eight draws of 64 held-out toys over white.
+
+    Returns:
+        ``top1``: pictures whose own caption, view included, comes first; ``top1_no_view``: the same without view
+        phrases; ``top1_text``: captions whose own picture comes first.
+    """
+    shares: dict[str, list[float]] = {"top1": [], "top1_no_view": [], "top1_text": []}
+    for round_ in range(_ROUNDS):
+        chosen, views, captions = candidates(toys, round_)
+        images = plain_subjects(toys, chosen, views)
+        own = np.arange(len(captions))
+        similar = _similarities(encoder, images, captions)
+        shares["top1"].append(float((similar.argmax(1) == own).mean()))
+        shares["top1_text"].append(float((similar.argmax(0) == own).mean()))
+        short = candidates(toys, round_, with_view=False)[2]
+        shares["top1_no_view"].append(float((_similarities(encoder, images, short).argmax(1) == own).mean()))
+    return {name: float(np.mean(values)) for name, values in shares.items()}
+
+
+def _similarities(encoder: ClipEncoder, images_B3HW: Tensor, captions: list[str]) -> Float32:
+    return encoder.encode_images(np.stack(to_bytes(images_B3HW))) @ encoder.encode_texts(captions).T
+
+
+def train_clip(
+    data: Path,
+    held_out: Path,
+    work: Path,
+    bundle: Path,
+    *,
+    plan: TrainingPlan = PLAN,
+    progress: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """Train, evaluate and write the encoder; goes on where an earlier run into ``work`` stopped.
+
+    Args:
+        data: shards of training views (``views.build_views``).
+        held_out: shards of held-out views.
+        work: checkpoints, log and sheet.
+        bundle: the official folder to write.
+        plan: how long and how.
+        progress: told of every log line.
+
+    Returns:
+        Held-out figures, steps, samples and seconds.
+    """
+    files = work / "files"
+    write_clip_processor(files)
+    task = ClipTask(Toys.load(data), Toys.load(held_out), files, seed=plan.seed)
+    figures = train(task, plan, work, progress=progress)
+    figures = {**figures, "samples": figures["steps"] * BATCH}
+    shutil.copytree(files, bundle, dirs_exist_ok=True)
+    save_half(task.model, bundle, figures)
+    return figures

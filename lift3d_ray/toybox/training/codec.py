@@ -1,0 +1,184 @@
+"""The embedded autoencoder: an ``AutoencoderTiny`` on 4x4 pixel patches that starts as a principal component analysis.
+
+The class is TAESD's. Its blocks end in a ReLU, so a linear path is laid *inside* it at the start: every component goes
+in as a pair of channels (+c, -c), passes the ReLUs as such, and comes out as their difference. Training starts from an
+exact PCA codec instead of noise, which is worth far more than any other choice measured here (see the model card).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from lift3d_ray.types import UInt8
+
+STEM = 4
+LATENT_CHANNELS = 8
+LATENT_STD = 0.5
+
+Batch = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
+
+
+def new_autoencoder(width: int = 64, encoder_blocks: int = 3, decoder_blocks: int = 7) -> Any:
+    """An untrained ``AutoencoderTiny`` for (B, 48, 16, 16) folded pictures, 8 latent channels at 16x16."""
+    from diffusers import AutoencoderTiny
+
+    channels = 3 * STEM**2
+    return AutoencoderTiny(
+        in_channels=channels,
+        out_channels=channels,
+        encoder_block_out_channels=(width,),
+        decoder_block_out_channels=(width,),
+        num_encoder_blocks=(encoder_blocks,),
+        num_decoder_blocks=(decoder_blocks,),
+        latent_channels=LATENT_CHANNELS,
+    )
+
+
+def principal_patches(images_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (48,), leading directions (8, 48) and their standard deviations (8,) of folded patches in [0, 1]."""
+    patches = pixel_unshuffle(images_B3HW, STEM).permute(0, 2, 3, 1).reshape(-1, 3 * STEM**2).double()
+    mean = patches.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
+    directions = vectors.T.flip(0)[:LATENT_CHANNELS]
+    return mean.float(), directions.float(), values.flip(0)[:LATENT_CHANNELS].sqrt().float()
+
+
+@torch.no_grad()
+def lay_linear_path(autoencoder: Any, images_B3HW: Tensor) -> None:
+    """Set the weights so that encoder and decoder start as the PCA codec of these pictures, (B, 3, 64, 64) in [0, 1]."""
+    mean, directions, std = principal_patches(images_B3HW)
+    # Half whitening: full whitening gives the last component's noise as much room as the first one's picture.
+    scale = LATENT_STD / (std * std.mean()).sqrt()
+    encoder, decoder = autoencoder.encoder.layers, autoencoder.decoder.layers
+    for module in (*encoder, *decoder):
+        if hasattr(module, "conv") and isinstance(module.conv, nn.Sequential):
+            module.conv[-1].weight.mul_(0.02)
+            module.conv[-1].bias.zero_()
+    pairs = torch.cat([directions, -directions])
+    _set_centre(encoder[0], rows=range(2 * LATENT_CHANNELS), weight=pairs, bias=-pairs @ mean)
+    difference = torch.cat([torch.diag(scale), -torch.diag(scale)], dim=1)
+    encoder[-1].weight.mul_(0.02)
+    _set_centre(encoder[-1], rows=range(LATENT_CHANNELS), weight=difference, bias=torch.zeros(LATENT_CHANNELS))
+    _set_centre(
+        decoder[0],
+        rows=range(2 * LATENT_CHANNELS),
+        weight=torch.cat([torch.eye(LATENT_CHANNELS), -torch.eye(LATENT_CHANNELS)]),
+        bias=torch.zeros(2 * LATENT_CHANNELS),
+    )
+    back = (directions / scale[:, None]).T
+    decoder[-1].weight.mul_(0.02)
+    _set_centre(decoder[-1], rows=range(3 * STEM**2), weight=torch.cat([back, -back], dim=1), bias=mean)
+
+
+def _set_centre(conv: nn.Conv2d, *, rows: range, weight: Tensor, bias: Tensor) -> None:
+    """Write a 1x1 kernel into the centre of a 3x3 one, for some output rows and the leading input columns."""
+    index = list(rows)
+    conv.weight[index, : weight.shape[1]] = 0
+    conv.weight[index, : weight.shape[1], 1, 1] = weight
+    assert conv.bias is not None
+    conv.bias[index] = bias
+
+
+def reconstruct(autoencoder: Any, images_B3HW: Tensor, noise: float = 0.0) -> Tensor:
+    """Round trip of (B, 3, H, W) pictures in [0, 1], with Gaussian noise of this standard deviation on the latents."""
+    latents = autoencoder.encode(pixel_unshuffle(images_B3HW * 2 - 1, STEM)).latents
+    if noise > 0:
+        latents = latents + noise * torch.randn_like(latents)
+    return (pixel_shuffle(autoencoder.decode(latents).sample, STEM) + 1) / 2
+
+
+class CodecTask:
+    """Round trips of renders over white and coloured backgrounds, some blurred and half transparent.
+
+    Score distillation feeds the encoder unfinished, foggy renders: the blurred and faded ones stand for them.
+
+    Args:
+        batch: draws (n, 3, 64, 64) pictures in [0, 1] and their (n, 1, 64, 64) coverage.
+        held_out: fixed held-out pictures and coverage of the same shapes.
+        batch_size: pictures a step.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, batch: Batch, held_out: tuple[Tensor, Tensor], *, batch_size: int = 16, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self._batch, self._held_out, self._size = batch, held_out, batch_size
+        self.autoencoder = new_autoencoder()
+        lay_linear_path(self.autoencoder, batch(np.random.default_rng([seed, 1]), 2048)[0])
+        self.encoder_frozen = False
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The autoencoder."""
+        return {"autoencoder": self.autoencoder}
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """L1 round trip error, foreground counted three times."""
+        images, alpha = self._batch(rng, self._size)
+        output = reconstruct(self.autoencoder, images, noise=0.1 * LATENT_STD)
+        error = (output - images).abs()
+        loss = (error * (1 + 2 * alpha)).mean() / (1 + 2 * alpha).mean()
+        return loss, {}
+
+    def validate(self) -> dict[str, float]:
+        """PSNR in dB, overall and inside the mask."""
+        images, alpha = self._held_out
+        output = torch.cat([reconstruct(self.autoencoder, part) for part in images.split(64)]).clamp(0, 1)
+        error = (output - images) ** 2
+        inside = (error * alpha).sum() / (alpha.sum() * 3)
+        return {"psnr": _decibel(error.mean()), "psnr_foreground": _decibel(inside)}
+
+    def sheet(self) -> UInt8:
+        """Held-out pictures above their round trips."""
+        images = self._held_out[0][:16]
+        output = reconstruct(self.autoencoder, images).clamp(0, 1)
+        rows = [torch.cat(list(part), dim=2) for part in (images[:8], output[:8], images[8:], output[8:])]
+        grid = torch.cat(rows, dim=1).permute(1, 2, 0)
+        return np.asarray((grid * 255).round().byte().numpy(), dtype=np.uint8)
+
+
+def _decibel(mean_square: Tensor) -> float:
+    return float(-10 * torch.log10(mean_square.detach()))
+
+
+class PictureSource:
+    """Draws training pictures from rendered views: over white or colours, some blurred, some faded.
+
+    Args:
+        rgba: (n, 64, 64, 4) uint8 pictures over white, with coverage.
+    """
+
+    def __init__(self, rgba: UInt8) -> None:
+        self._rgba = rgba
+
+    def __call__(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """(count, 3, 64, 64) pictures in [0, 1] and (count, 1, 64, 64) coverage."""
+        chosen = torch.from_numpy(self._rgba[rng.integers(len(self._rgba), size=count)]).permute(0, 3, 1, 2).float()
+        rgb, alpha = chosen[:, :3] / 255, chosen[:, 3:] / 255
+        premultiplied = rgb - (1 - alpha)
+        blurred = torch.from_numpy(rng.random(count) < 0.2)
+        both = torch.cat([premultiplied, alpha], dim=1)
+        both[blurred] = gaussian_blur(both[blurred], float(rng.uniform(0.6, 2.5)))
+        faded = np.where(rng.random(count) < 0.15, rng.uniform(0.2, 0.9, count), 1.0).astype(np.float32)
+        both = both * torch.from_numpy(faded)[:, None, None, None]
+        coloured = rng.random((count, 1)) < 0.3
+        colour = np.where(coloured, rng.random((count, 3)), 1.0).astype(np.float32)
+        background = torch.from_numpy(colour)[:, :, None, None]
+        return both[:, :3] + (1 - both[:, 3:]) * background, alpha
+
+
+def gaussian_blur(images_BCHW: Tensor, sigma: float) -> Tensor:
+    """Separable Gaussian blur, edges replicated."""
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum())[None, None]
+    batch, channels, height, width = images_BCHW.shape
+    flat = images_BCHW.reshape(batch * channels, 1, height, width)
+    padded = nn.functional.pad(flat, (radius,) * 4, mode="replicate")
+    across = nn.functional.conv2d(padded, kernel[:, :, None, :])
+    return nn.functional.conv2d(across, kernel[:, :, :, None]).reshape(images_BCHW.shape)

@@ -1,0 +1,370 @@
+"""The embedded depth estimator: a small official DPT trained on disparity of cut-outs and composites.
+
+The lift shows it the subject crop over white, the subject filling most of the square; so do most of the pictures here.
+Only the subject's own disparity counts, up to scale and shift, as in MiDaS (Ranftl et al. 2020, equations 5 to 11).
+
+Shape suffixes: B pictures, H W pixels, S their side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lift3d_ray.models.depth import DptDepth
+from lift3d_ray.toybox.dataset import load_multiview
+from lift3d_ray.toybox.scene_dataset import load_scenes
+from lift3d_ray.toybox.scenes import MAIN
+from lift3d_ray.toybox.training.augment import recolor
+from lift3d_ray.toybox.training.pictures import draw_backgrounds
+from lift3d_ray.types import Bool, Float32, UInt8
+
+SIZE = 96
+OUTPUT_MEAN, OUTPUT_STD = 1.0, 0.3
+"""Where the disparity inside a subject is kept, weakly: well above the head's final ReLU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSet:
+    """Pictures with a subject whose depth is known.
+
+    Attributes:
+        rgb_NHWC: (N, S, S, 3) uint8.
+        alpha_NHW: (N, S, S) uint8 coverage of the subject; cut-outs lie over white where it is below 255.
+        disparity_NHW: (N, S, S) float16 inverse z-depth of the subject, 0 where it is not known.
+        framed: True where ``rgb`` has a background of its own that may stay.
+    """
+
+    rgb_NHWC: UInt8
+    alpha_NHW: UInt8
+    disparity_NHW: np.ndarray
+    framed: bool
+
+
+def load_scene_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
+    """Composites of ``scene_dataset.build_scenes``: subjects with a background of their own."""
+    scenes = load_scenes(folder, limit=limit)
+    alpha = np.where(scenes.ids == MAIN, 255, 0).astype(np.uint8)
+    return DepthSet(rgb_NHWC=scenes.rgb, alpha_NHW=alpha, disparity_NHW=_inverse(scenes.depth), framed=True)
+
+
+def load_render_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
+    """Clean renders of ``dataset.build_multiview``: antialiased cut-outs over white."""
+    views = load_multiview(folder, limit=limit)
+    rgba = views.rgba.reshape(-1, *views.rgba.shape[2:])
+    depth = views.depth.reshape(-1, *views.depth.shape[2:])
+    seen = (rgba[..., 3] >= 128).any((1, 2))
+    return DepthSet(
+        rgb_NHWC=rgba[seen][..., :3],
+        alpha_NHW=rgba[seen][..., 3],
+        disparity_NHW=_inverse(depth[seen]),
+        framed=False,
+    )
+
+
+def _inverse(depth: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.where(depth > 0, 1 / depth, 0).astype(np.float16)
+
+
+def new_dpt() -> Any:
+    """An untrained embedded DPT: 96x96 pixels, patches of 8, 6 blocks of width 128, about 1.8 M parameters."""
+    from transformers import DPTConfig, DPTForDepthEstimation
+
+    config = DPTConfig(
+        hidden_size=128,
+        num_hidden_layers=6,
+        num_attention_heads=2,
+        intermediate_size=512,
+        image_size=SIZE,
+        patch_size=8,
+        is_hybrid=False,
+        backbone_config=None,
+        backbone_out_indices=[1, 3, 5],
+        # Three scales instead of four: with patches of 8 the head then ends exactly at the input's size.
+        neck_hidden_sizes=[32, 64, 96],
+        reassemble_factors=[2, 1, 0.5],
+        fusion_hidden_size=48,
+        neck_ignore_stages=[],
+        use_auxiliary_head=False,
+    )
+    return DPTForDepthEstimation(config)
+
+
+def new_processor() -> Any:
+    """The official preprocessing with this model's numbers."""
+    from transformers import DPTImageProcessor
+
+    return DPTImageProcessor(
+        do_resize=True,
+        size={"height": SIZE, "width": SIZE},
+        keep_aspect_ratio=False,
+        ensure_multiple_of=1,
+        resample=3,
+        do_rescale=True,
+        do_normalize=True,
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.5, 0.5, 0.5],
+    )
+
+
+@torch.no_grad()
+def initialize(model: Any, generator: torch.Generator) -> None:
+    """Weights that let a signal through a DPT made from nothing.
+
+    transformers starts every convolution at 0.02, meant for a pretrained backbone: 10^-7 then comes out of this head,
+    behind a ReLU. And positions start at 0, which a short training never recovers from.
+    """
+    for module in (*model.neck.modules(), *model.head.modules()):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            fan_in = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.weight.shape[0]
+            module.weight.normal_(std=(1.5 / fan_in) ** 0.5, generator=generator)
+    last = model.head.head[-2]
+    last.weight.mul_(0.3)
+    last.bias.fill_(OUTPUT_MEAN)
+    table = model.dpt.embeddings.position_embeddings
+    side = round((table.shape[1] - 1) ** 0.5)
+    table[0, 1:] = 0.3 * _waves(side, table.shape[-1])
+
+
+def _waves(side: int, width: int) -> Tensor:
+    """(side^2, width) sines and cosines of row and column at geometric frequencies."""
+    rates = torch.pi * torch.logspace(0, 1, width // 4, base=side / 2) / side
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    phases = [axis.reshape(-1, 1) * rates for axis in (rows, columns)]
+    return torch.cat([f(phase) for phase in phases for f in (torch.sin, torch.cos)], dim=1)
+
+
+class DepthTask:
+    """Disparity of subjects, mostly over white.
+
+    Args:
+        sources: sets to draw from, each with its share of a batch.
+        held_out: sets for the figures, by name, never trained on.
+        batch_size: pictures a step.
+        seed: of the initial weights.
+    """
+
+    def __init__(
+        self,
+        sources: list[tuple[DepthSet, float]],
+        held_out: dict[str, DepthSet],
+        *,
+        batch_size: int = 16,
+        seed: int = 0,
+    ) -> None:
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
+        self.model = new_dpt()
+        initialize(self.model, torch.Generator().manual_seed(seed))
+        self._sources, self._held_out, self._size = sources, held_out, batch_size
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The DPT."""
+        return {"dpt": self.model}
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """One batch from all sources."""
+        shares = np.array([share for _, share in self._sources])
+        counts = rng.multinomial(self._size, shares / shares.sum())
+        parts = [draw_crops(source, rng, int(n)) for (source, _), n in zip(self._sources, counts, strict=True) if n]
+        images, disparity, mask = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        predicted = self.model(pixel_values=images * 2 - 1).predicted_depth
+        return disparity_loss(predicted.float(), disparity, mask)
+
+    def validate(self) -> dict[str, float]:
+        """Mean Pearson correlation inside the mask on every held-out set, and its lowest twentieth."""
+        estimator = DptDepth(self.model, new_processor())
+        figures = {}
+        for name, scenes in self._held_out.items():
+            values = correlations(estimator, scenes)
+            figures[f"pearson_{name}"] = float(np.mean(values))
+            figures[f"pearson_{name}_p05"] = float(np.quantile(values, 0.05))
+        self.model.requires_grad_(True)
+        return figures
+
+    def sheet(self) -> UInt8:
+        """Held-out pictures, true disparity and estimate, one block a set."""
+        estimator = DptDepth(self.model, new_processor())
+        blocks = [sample_sheet(estimator, scenes) for scenes in self._held_out.values()]
+        self.model.requires_grad_(True)
+        return np.concatenate(blocks, axis=0)
+
+
+def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random crops in which the subject fills 55 to 95 % of the square, mirrored or not, over varied backgrounds.
+
+    Returns:
+        images (B, 3, 96, 96) in [0, 1], disparity (B, 96, 96), and where it counts (B, 96, 96) in {0, 1}.
+    """
+    pick = rng.integers(len(source.rgb_NHWC), size=count)
+    fill = rng.uniform(0.55, 0.95, count)
+    shift = rng.uniform(-1, 1, (count, 2)) * (1 - fill)[:, None]
+    wide = rng.random(count) < (0.3 if source.framed else 0.0)
+    mirrored = rng.random(count) < 0.5
+    rgb, alpha, disparity, mask = crop_subjects(source, pick, fill, shift, mirrored, wide)
+    behind = draw_backgrounds(rng, count, SIZE)
+    # A cut-out made by a segmenter has a rim that is a little too wide or too narrow.
+    cut = _resize_rim(alpha, rng)
+    plain = rgb * cut + behind * (1 - cut) if source.framed else rgb + (behind - 1) * (1 - alpha)
+    keeps = torch.from_numpy((rng.random(count) < 0.3) & source.framed)[:, None, None, None]
+    return recolor(torch.where(keeps, rgb, plain).clamp(0, 1), rng), disparity, mask
+
+
+def _resize_rim(alpha_B1HW: Tensor, rng: np.random.Generator) -> Tensor:
+    widen = torch.from_numpy(rng.integers(-1, 2, len(alpha_B1HW)))[:, None, None, None]
+    wider = F.max_pool2d(alpha_B1HW, 3, stride=1, padding=1)
+    narrower = -F.max_pool2d(-alpha_B1HW, 3, stride=1, padding=1)
+    return torch.where(widen > 0, wider, torch.where(widen < 0, narrower, alpha_B1HW))
+
+
+def crop_subjects(
+    source: DepthSet,
+    pick_B: np.ndarray,
+    fill_B: np.ndarray,
+    shift_B2: np.ndarray,
+    mirrored_B: np.ndarray,
+    wide_B: np.ndarray,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Square crops around subjects.
+
+    Args:
+        source: where from.
+        pick_B: (B,) rows.
+        fill_B: (B,) longer side of the subject's box as a share of the crop.
+        shift_B2: (B, 2) where the box's centre goes, x right and y down, in half crops.
+        mirrored_B: (B,) left and right swapped.
+        wide_B: (B,) the whole picture instead of a crop.
+
+    Returns:
+        rgb (B, 3, 96, 96), alpha (B, 1, 96, 96), disparity and mask (B, 96, 96).
+    """
+    rgb = torch.from_numpy(source.rgb_NHWC[pick_B]).permute(0, 3, 1, 2).float() / 255
+    alpha = torch.from_numpy(source.alpha_NHW[pick_B])[:, None].float() / 255
+    known = torch.from_numpy(source.disparity_NHW[pick_B].astype(np.float32))[:, None]
+    size = rgb.shape[-1]
+    centre, half = _boxes(source.alpha_NHW[pick_B] >= 128)
+    zoom = np.where(wide_B, 1.0, half / fill_B)
+    centre = np.where(wide_B[:, None], 0.0, centre - shift_B2 * zoom[:, None])
+    flip = np.where(mirrored_B, -1.0, 1.0)
+    theta = np.zeros((len(pick_B), 2, 3), dtype=np.float32)
+    theta[:, 0, 0], theta[:, 0, 2] = zoom * flip, centre[:, 0]
+    theta[:, 1, 1], theta[:, 1, 2] = zoom, centre[:, 1]
+    grid = F.affine_grid(torch.from_numpy(theta), [len(pick_B), 1, SIZE, SIZE], align_corners=False)
+    # Colour over white: what lies outside a cut-out's picture is white; a photograph's edge goes on.
+    if source.framed:
+        moved = F.grid_sample(rgb, grid, padding_mode="border", align_corners=False)
+    else:
+        moved = 1 + F.grid_sample(rgb - 1, grid, align_corners=False)
+    cover = F.grid_sample(alpha, grid, align_corners=False)
+    exact = F.grid_sample(torch.cat([known, alpha], 1), grid, mode="nearest", align_corners=False)
+    mask = ((exact[:, 0] > 0) & (exact[:, 1] >= 0.5)).float()
+    assert size == rgb.shape[-2]
+    return moved, cover, exact[:, 0], mask
+
+
+def _boxes(masks_BHW: Bool) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (B, 2) and half the longer side (B,) of each mask in ``grid_sample``'s units."""
+    centres, halves = [], []
+    for mask in masks_BHW:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        low = np.array([columns[0], rows[0]]) if len(rows) else np.zeros(2)
+        high = np.array([columns[-1], rows[-1]]) + 1 if len(rows) else np.full(2, mask.shape[0])
+        centres.append((low + high) / mask.shape[0] - 1)
+        halves.append(float((high - low).max()) / mask.shape[0])
+    return np.array(centres), np.array(halves)
+
+
+def disparity_loss(predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Scale- and shift-invariant error, its gradients at three scales, and a weak pull of the output's own scale.
+
+    Returns:
+        the loss, and the mean Pearson correlation.
+    """
+    guess, guess_mean, guess_std = _standardized(predicted_BHW, mask_BHW)
+    truth, _, _ = _standardized(disparity_BHW, mask_BHW)
+    area = mask_BHW.sum((1, 2)).clamp(min=1)
+    pearson = (guess * truth * mask_BHW).sum((1, 2)) / area
+    absolute = ((guess - truth).abs() * mask_BHW).sum((1, 2)) / area
+    gradient = _gradient_loss(guess - truth, mask_BHW)
+    scale = (guess_mean - OUTPUT_MEAN).square() + (guess_std - OUTPUT_STD).square()
+    loss = (1 - pearson).mean() + 0.5 * absolute.mean() + 0.5 * gradient + 0.05 * scale.mean()
+    return loss, {"pearson": float(pearson.detach().mean()), "gradient": float(gradient.detach())}
+
+
+def _standardized(values_BHW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values with mean 0 and deviation 1 inside each mask, and the two numbers, (B,)."""
+    area = mask_BHW.sum((1, 2)).clamp(min=1)
+    mean = (values_BHW * mask_BHW).sum((1, 2)) / area
+    centred = values_BHW - mean[:, None, None]
+    std = ((centred.square() * mask_BHW).sum((1, 2)) / area + 1e-8).sqrt()
+    return centred / std[:, None, None], mean, std
+
+
+def _gradient_loss(error_BHW: Tensor, mask_BHW: Tensor) -> Tensor:
+    total = error_BHW.new_zeros(())
+    for step in (1, 2, 4):
+        error, mask = error_BHW[:, ::step, ::step], mask_BHW[:, ::step, ::step]
+        for axis in (1, 2):
+            length = error.shape[axis] - 1
+            both = mask.narrow(axis, 0, length) * mask.narrow(axis, 1, length)
+            jump = (error.narrow(axis, 1, length) - error.narrow(axis, 0, length)).abs()
+            total = total + (jump * both).sum() / both.sum().clamp(min=1)
+    return total / 6
+
+
+def correlations(estimator: DptDepth, scenes: DepthSet) -> list[float]:
+    """Pearson correlation of estimate and truth inside each subject's mask, over white, filling 80 %."""
+    values = []
+    for start in range(0, len(scenes.rgb_NHWC), 64):
+        pick = np.arange(start, min(start + 64, len(scenes.rgb_NHWC)))
+        images, disparity, mask = plain_crops(scenes, pick)
+        for image, truth, inside in zip(images, disparity, mask, strict=True):
+            if inside.sum() >= 50 and truth[inside].std() > 1e-5:
+                guess = estimator.estimate_disparity(image)
+                values.append(float(np.corrcoef(guess[inside], truth[inside])[0, 1]))
+    return values
+
+
+def plain_crops(scenes: DepthSet, pick_B: np.ndarray) -> tuple[UInt8, Float32, Bool]:
+    """What the lift would show: centred crops over white, the subject filling 80 % of the square."""
+    count = len(pick_B)
+    never = np.zeros(count, dtype=bool)
+    rgb, alpha, disparity, mask = crop_subjects(scenes, pick_B, np.full(count, 0.8), np.zeros((count, 2)), never, never)
+    white = rgb * alpha + (1 - alpha) if scenes.framed else rgb
+    images = (white.clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    return images, disparity.numpy(), mask.numpy() > 0.5
+
+
+def sample_sheet(estimator: DptDepth, scenes: DepthSet, columns: int = 12) -> UInt8:
+    """Rows: pictures, true disparity, estimate; both stretched over the subject's range."""
+    images, disparity, mask = plain_crops(scenes, np.arange(min(columns, len(scenes.rgb_NHWC))))
+    tiles = []
+    for image, truth, inside in zip(images, disparity, mask, strict=True):
+        guess = estimator.estimate_disparity(image)
+        tiles.append(np.concatenate([image, stretched(truth, inside), stretched(guess, inside)], axis=0))
+    return np.concatenate(tiles, axis=1)
+
+
+def stretched(disparity_HW: Float32, inside_HW: Bool) -> UInt8:
+    """(H, W, 3) uint8, the subject's nearest point white, its farthest dark, the rest blue."""
+    picture = np.zeros((*disparity_HW.shape, 3), dtype=np.uint8)
+    picture[...] = (20, 20, 90)
+    if inside_HW.any():
+        values = disparity_HW[inside_HW]
+        span = max(float(values.max() - values.min()), 1e-6)
+        grey = 40 + 215 * (values - values.min()) / span
+        picture[inside_HW] = grey[:, None].astype(np.uint8)
+    return picture
+
+
+def save_depth(folder: Path, model: Any) -> None:
+    """Write the transformers folder of the model as it is, with its preprocessing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(str(folder))
+    new_processor().save_pretrained(str(folder))

@@ -1,0 +1,230 @@
+"""One resumable training loop for every role: AdamW, warm-up and cosine decay, weight averaging, checkpoints, logs.
+
+A role is a small class meeting ``Task``. The loop owns the schedule, the random streams and the files, so that a run
+killed at any moment goes on from its last checkpoint and ends in the same state as an unbroken one: the batch of
+step ``i`` depends on ``(seed, i)`` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lift3d_ray.errors import ConfigError
+from lift3d_ray.types import UInt8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How long and how a role is trained.
+
+    Attributes:
+        steps: optimiser steps in all.
+        learning_rate: peak rate of AdamW.
+        warmup_steps: linear rise of the rate at the start.
+        final_rate_fraction: rate at the end of the cosine, as a fraction of the peak.
+        weight_decay: of AdamW, on matrices only.
+        ema_decay: decay of the weight average at full length; shorter early on (``(1 + i) / (10 + i)``).
+        clip_norm: global gradient norm bound.
+        bf16: run the loss under bfloat16 autocast.
+        seed: of weights and batches.
+        log_every: steps between log lines.
+        validate_every: steps between held-out figures and sheets; 0 = only at the end.
+        checkpoint_every_s: seconds between checkpoints.
+        threads: torch threads.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 100
+    final_rate_fraction: float = 0.01
+    weight_decay: float = 0.01
+    ema_decay: float = 0.999
+    clip_norm: float = 1.0
+    bf16: bool = True
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 0
+    checkpoint_every_s: float = 60.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.learning_rate <= 0:
+            raise ConfigError(f"a training plan needs steps >= 1 and a positive rate, got {self}")
+
+
+class Task(Protocol):
+    """What one role brings to the loop."""
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that is trained, by name; parameters that do not require gradients stay as they are."""
+        ...
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Draw one batch with ``rng`` (and torch's generator, seeded by the loop) and return its loss and figures."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Figures on held-out data. Called with the averaged weights in place."""
+        ...
+
+    def sheet(self) -> UInt8:
+        """A sample sheet, (H, W, 3) uint8. Called with the averaged weights in place."""
+        ...
+
+
+def train(task: Task, plan: TrainingPlan, out: Path, *, progress: Callable[[str], None] = print) -> dict[str, float]:
+    """Train to the end of the plan, going on from ``out/checkpoint.pt`` where there is one.
+
+    Writes ``log.jsonl`` (a line every ``log_every`` steps), ``sheet.png`` and ``checkpoint.pt`` into ``out``; leaves
+    the averaged weights in the task's modules.
+
+    Returns:
+        The held-out figures, with ``steps`` and ``seconds`` (summed over interrupted runs).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(plan.threads)
+    state = _State.start(task, plan, out / "checkpoint.pt")
+    log = (out / "log.jsonl").open("a", encoding="utf-8")
+    last_save, last_tick = time.monotonic(), time.monotonic()
+    window: list[dict[str, float]] = []
+    with log:
+        while state.step < plan.steps:
+            window.append(_step(task, plan, state))
+            now = time.monotonic()
+            state.seconds, last_tick = state.seconds + now - last_tick, now
+            if state.step % plan.log_every == 0 or state.step == plan.steps:
+                line = _log_line(window, state)
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                progress(json.dumps(line))
+                window = []
+            if plan.validate_every and state.step % plan.validate_every == 0 and state.step < plan.steps:
+                progress(json.dumps(_validate(task, state, out)))
+            if now - last_save > plan.checkpoint_every_s:
+                state.save(out / "checkpoint.pt", plan)
+                last_save = now
+    state.save(out / "checkpoint.pt", plan)
+    figures = _validate(task, state, out)
+    state.average_into_modules()
+    progress(json.dumps(figures))
+    return {**figures, "steps": float(state.step), "seconds": state.seconds}
+
+
+class _State:
+    """Modules, optimiser, averages and the position in the plan."""
+
+    def __init__(self, task: Task, plan: TrainingPlan) -> None:
+        self.module = nn.ModuleDict(task.modules())
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": plan.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99))
+        self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self.step = 0
+        self.seconds = 0.0
+
+    @classmethod
+    def start(cls, task: Task, plan: TrainingPlan, checkpoint: Path) -> _State:
+        state = cls(task, plan)
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, weights_only=True)
+            if saved["plan"]["seed"] != plan.seed:
+                raise ConfigError(
+                    f"{checkpoint} was trained with seed {saved['plan']['seed']}, this plan has {plan.seed}: "
+                    "use another folder, or the same seed"
+                )
+            state.module.load_state_dict(saved["module"])
+            state.optimizer.load_state_dict(saved["optimizer"])
+            state.average = saved["average"]
+            state.step, state.seconds = saved["step"], saved["seconds"]
+        return state
+
+    def save(self, path: Path, plan: TrainingPlan) -> None:
+        partial = path.with_suffix(".tmp")
+        torch.save(
+            {
+                "module": self.module.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average,
+                "step": self.step,
+                "seconds": self.seconds,
+                "plan": asdict(plan),
+            },
+            partial,
+        )
+        os.replace(partial, path)
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for name, value in self.module.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def average_into_modules(self) -> dict[str, Tensor]:
+        """Put the averaged weights in place; return the raw ones."""
+        raw = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self.module.load_state_dict(self.average)
+        return raw
+
+
+def _step(task: Task, plan: TrainingPlan, state: _State) -> dict[str, float]:
+    """One optimiser step; its batch and noise depend on (seed, step) alone."""
+    state.module.train()
+    for group in state.optimizer.param_groups:
+        group["lr"] = plan.learning_rate * _rate(state.step, plan)
+    rng = np.random.default_rng([plan.seed, state.step])
+    torch.manual_seed(int(rng.integers(2**62)))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=plan.bf16):
+        loss, figures = task.loss(rng)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(state.module.parameters(), plan.clip_norm)
+    if torch.isfinite(norm):
+        state.optimizer.step()
+    state.step += 1
+    state.update_average(plan.ema_decay)
+    return {"loss": float(loss.detach()), "norm": float(norm), **figures}
+
+
+def _rate(step: int, plan: TrainingPlan) -> float:
+    if step < plan.warmup_steps:
+        return (step + 1) / plan.warmup_steps
+    done = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return plan.final_rate_fraction + (1 - plan.final_rate_fraction) * cosine
+
+
+def _log_line(window: list[dict[str, float]], state: _State) -> dict[str, float]:
+    names = sorted({name for entry in window for name in entry})
+    means = {n: round(float(np.mean([e[n] for e in window if n in e])), 5) for n in names}
+    return {"step": state.step, "seconds": round(state.seconds, 1), **means}
+
+
+def _validate(task: Task, state: _State, out: Path) -> dict[str, float]:
+    from PIL import Image
+
+    raw = state.average_into_modules()
+    state.module.eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        figures = task.validate()
+        Image.fromarray(task.sheet()).save(out / "sheet.png")
+    state.module.load_state_dict(raw)
+    (out / "figures.json").write_text(json.dumps({"step": state.step, **figures}, indent=1), encoding="utf-8")
+    return figures

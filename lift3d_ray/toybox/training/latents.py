@@ -1,0 +1,52 @@
+"""Latents of the toy views, computed once: what the priors are trained on.
+
+Shape suffixes: N toys, T targets, R references, C h w latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.toybox.training.views import ViewSet
+from lift3d_ray.types import UInt8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentViews:
+    """A ``ViewSet`` through the codec.
+
+    Attributes:
+        views: the pictures, poses and captions.
+        target_NTCHW: float16 latents of the targets over white.
+        reference_NRCHW: float16 latents of the references over white.
+    """
+
+    views: ViewSet
+    target_NTCHW: Tensor
+    reference_NRCHW: Tensor
+
+
+def over_white(rgba: UInt8) -> Tensor:
+    """(..., H, W, 4) uint8 pictures, already over white, to (n, 3, H, W) float32 in [0, 1]."""
+    flat = rgba.reshape(-1, *rgba.shape[-3:])[..., :3]
+    return torch.from_numpy(np.ascontiguousarray(flat)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def encode_views(views: ViewSet, codec: LatentCodec, *, chunk: int = 512) -> LatentViews:
+    """Latents of every target and reference."""
+
+    def encode(rgba: UInt8) -> Tensor:
+        lead, flat = rgba.shape[:2], rgba.reshape(-1, *rgba.shape[2:])
+        parts = [codec.encode(over_white(flat[k : k + chunk])).half() for k in range(0, len(flat), chunk)]
+        joined = torch.cat(parts)
+        return joined.reshape(*lead, *joined.shape[1:])
+
+    return LatentViews(
+        views=views, target_NTCHW=encode(views.target_rgba), reference_NRCHW=encode(views.reference_rgba)
+    )

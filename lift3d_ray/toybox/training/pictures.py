@@ -1,0 +1,251 @@
+"""Pictures of subjects for the roles that look at them: toys cut out, moved, lit, blurred, laid over backgrounds.
+
+The lift shows its captioner the subject crop over white, the subject filling 60 to 90 % of the square; so do most of
+these. The rest lie over colours, gradients and blotches, so that background is not taken for subject.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
+
+from lift3d_ray.toybox.attributes import view_name
+from lift3d_ray.toybox.training.views import ViewSet, load_views
+from lift3d_ray.types import Int64, UInt8
+
+WHITE_SHARE = 0.6
+_TURN_DEG = 8.0
+
+
+class Toys:
+    """Cut-out pictures of N toys: the targets and the references of a ``ViewSet`` as one list of views.
+
+    Args:
+        views: the pictures and what they show.
+    """
+
+    def __init__(self, views: ViewSet) -> None:
+        self._views = views
+        self.captions = views.captions
+        self.classes = views.classes
+        self.azimuth_deg_NV = np.concatenate([views.target_azimuth_deg, views.reference_azimuth_deg], 1)
+        self.elevation_deg_NV = np.concatenate([views.target_elevation_deg, views.reference_elevation_deg], 1)
+
+    @classmethod
+    def load(cls, folder: Path, *, limit: int | None = None) -> Toys:
+        """The first ``limit`` shards that ``views.build_views`` wrote, or all of them."""
+        return cls(load_views(folder, limit=limit))
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @property
+    def views_a_toy(self) -> int:
+        """V, the pictures there are of each toy."""
+        return int(self.azimuth_deg_NV.shape[1])
+
+    @property
+    def references(self) -> range:
+        """The views taken as a photographer would: not from far above."""
+        return range(self._views.target_rgba.shape[1], self.views_a_toy)
+
+    def rgba(self, toys_B: Int64, views_B: Int64) -> UInt8:
+        """(B, S, S, 4) uint8 pictures, colour over white and coverage."""
+        targets = self._views.target_rgba.shape[1]
+        is_target = (views_B < targets)[:, None, None, None]
+        first = self._views.target_rgba[toys_B, np.minimum(views_B, targets - 1)]
+        return np.where(is_target, first, self._views.reference_rgba[toys_B, np.maximum(views_B - targets, 0)])
+
+    def view_name(self, toy: int, view: int) -> str:
+        """Front, side, back or top."""
+        return view_name(float(self.azimuth_deg_NV[toy, view]), float(self.elevation_deg_NV[toy, view]))
+
+    def describe(self, toy: int, view: int) -> str:
+        """The caption of one picture, with its view: "a red mug with white dots, side view"."""
+        return f"{self.captions[toy]}, {self.view_name(toy, view)} view"
+
+    def describe_all(self, toys_B: Int64, views_B: Int64) -> list[str]:
+        """The captions of B pictures."""
+        return [self.describe(int(toy), int(view)) for toy, view in zip(toys_B, views_B, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectBatch:
+    """Pictures and what they show.
+
+    Attributes:
+        images_B3HW: (B, 3, S, S) float32 in [0, 1].
+        toys_B: (B,) int64 rows of ``Toys``.
+        views_B: (B,) int64 their views.
+    """
+
+    images_B3HW: Tensor
+    toys_B: Int64
+    views_B: Int64
+
+
+def draw_subjects(
+    toys: Toys, rng: np.random.Generator, count: int, *, white_share: float = WHITE_SHARE
+) -> SubjectBatch:
+    """A training batch: distinct toys, one random view each, everything about the picture varied."""
+    chosen = rng.choice(len(toys), count, replace=count > len(toys))
+    views = rng.integers(toys.views_a_toy, size=count)
+    size = rng.uniform(0.55, 0.95, count)
+    moved = place_subjects(
+        toys.rgba(chosen, views),
+        fill_B=size,
+        shift_B2=rng.uniform(-1, 1, (count, 2)) * (1 - size)[:, None],
+        turn_deg_B=rng.normal(0, _TURN_DEG / 2, count).clip(-_TURN_DEG, _TURN_DEG),
+        mirrored_B=rng.random(count) < 0.5,
+    )
+    backgrounds = draw_backgrounds(rng, count, moved.shape[-1], white_share=white_share)
+    images = develop(over(moved, backgrounds), rng)
+    return SubjectBatch(images_B3HW=images, toys_B=chosen, views_B=views)
+
+
+def plain_subjects(toys: Toys, toys_B: Int64, views_B: Int64, *, fill: float = 0.8) -> Tensor:
+    """(B, 3, S, S) pictures over white, the subject centred and filling this share of the square: the lift's crop."""
+    count = len(toys_B)
+    moved = place_subjects(
+        toys.rgba(toys_B, views_B),
+        fill_B=np.full(count, fill),
+        shift_B2=np.zeros((count, 2)),
+        turn_deg_B=np.zeros(count),
+        mirrored_B=np.zeros(count, dtype=bool),
+    )
+    return over(moved, torch.ones(count, 3, 1, 1)).clamp(0, 1)
+
+
+def place_subjects(
+    rgba_BHWC: UInt8, *, fill_B: np.ndarray, shift_B2: np.ndarray, turn_deg_B: np.ndarray, mirrored_B: np.ndarray
+) -> Tensor:
+    """Crop, scale, turn and mirror cut-outs in one resampling.
+
+    Args:
+        rgba_BHWC: (B, S, S, 4) uint8 over white.
+        fill_B: (B,) longer side of the subject's box as a share of the square.
+        shift_B2: (B, 2) centre of the box, x right and y down, in half squares.
+        turn_deg_B: (B,) turn in the picture plane, degrees.
+        mirrored_B: (B,) bool, left and right swapped.
+
+    Returns:
+        (B, 4, S, S) float32: darkness (1 - colour over white), and coverage.
+    """
+    planes = torch.from_numpy(rgba_BHWC).permute(0, 3, 1, 2).float() / 255
+    planes[:, :3] = 1 - planes[:, :3]
+    centre_B2, half_B = _boxes(planes[:, 3])
+    zoom_B = half_B / torch.from_numpy(fill_B).float()
+    angle = torch.from_numpy(np.deg2rad(turn_deg_B)).float()
+    flip = 1 - 2 * torch.from_numpy(mirrored_B).float()
+    cos, sin = torch.cos(angle) * zoom_B, torch.sin(angle) * zoom_B
+    linear = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], 1)
+    offset = centre_B2 - (linear @ torch.from_numpy(shift_B2).float()[..., None])[..., 0]
+    theta = torch.cat([linear, offset[..., None]], -1)
+    grid = affine_grid(theta, list(planes.shape), align_corners=False)
+    return grid_sample(planes, grid, align_corners=False)
+
+
+def over(moved_B4HW: Tensor, backgrounds_B3HW: Tensor) -> Tensor:
+    """Pictures of placed cut-outs over backgrounds, (B, 3, S, S)."""
+    darkness, alpha = moved_B4HW[:, :3], moved_B4HW[:, 3:]
+    return 1 - darkness + (1 - alpha) * (backgrounds_B3HW - 1)
+
+
+def draw_backgrounds(
+    rng: np.random.Generator, count: int, size: int, *, white_share: float = WHITE_SHARE
+) -> Tensor:
+    """(B, 3, S, S) in [0, 1]: mostly white, else one colour, a gradient, or soft blotches of two colours."""
+    first, second = (torch.from_numpy(rng.random((count, 3, 1, 1))).float() for _ in range(2))
+    kind = torch.from_numpy(rng.random(count)).float()[:, None, None, None]
+    angle = torch.from_numpy(rng.uniform(0, 2 * np.pi, (count, 1, 1, 1))).float()
+    axis = torch.linspace(-0.5, 0.5, size)
+    ramp = axis * torch.cos(angle) + axis[:, None] * torch.sin(angle) + 0.5
+    cells = int(rng.integers(2, 9))
+    blotches = torch.from_numpy(rng.random((count, 1, cells, cells))).float()
+    blotches = interpolate(blotches, size=(size, size), mode="bicubic", align_corners=False).clamp(0, 1)
+    share = torch.where(kind < 0.33, torch.zeros(1), torch.where(kind < 0.66, ramp, blotches)).clamp(0, 1)
+    white = torch.from_numpy(rng.random(count) < white_share)[:, None, None, None]
+    return torch.where(white, torch.ones(1), first + (second - first) * share)
+
+
+def develop(images_B3HW: Tensor, rng: np.random.Generator) -> Tensor:
+    """A camera's doing: exposure, contrast and tint (mild, since colours are labels), softness, noise."""
+    count = len(images_B3HW)
+
+    def draw(spread: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.uniform(-spread, spread, (count, *shape))).float()
+
+    gain = 1 + draw(0.08, 1, 1, 1) + draw(0.03, 3, 1, 1)
+    images = (images_B3HW - 0.5) * (1 + draw(0.08, 1, 1, 1)) + 0.5
+    images = images * gain
+    soft = avg_pool2d(pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    amount = torch.from_numpy(rng.random(count) * (rng.random(count) < 0.4)).float()[:, None, None, None]
+    images = images + amount * (soft - images)
+    grain = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32))
+    noise = grain * torch.from_numpy(rng.uniform(0, 0.03, (count, 1, 1, 1))).float()
+    return (images + noise).clamp(0, 1)
+
+
+def _boxes(alpha_BHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre (B, 2) and half the longer side (B,) of what is covered, in ``grid_sample``'s units."""
+    size = alpha_BHW.shape[-1]
+    bounds = []
+    for axis in (1, 2):
+        covered = (alpha_BHW > 0.25).any(axis).float()
+        position = torch.arange(size).float()
+        low = torch.where(covered > 0, position, torch.full((1,), float(size))).min(1).values
+        high = torch.where(covered > 0, position + 1, torch.zeros(1)).max(1).values
+        empty = high <= low
+        bounds.append((torch.where(empty, 0.0, low), torch.where(empty, float(size), high)))
+    centre = torch.stack([(low + high) / size - 1 for low, high in bounds], -1)
+    half = torch.stack([(high - low) / size for low, high in bounds], -1).max(-1).values
+    return centre, half
+
+
+def to_bytes(images_B3HW: Tensor) -> list[UInt8]:
+    """(B, 3, H, W) in [0, 1] as B pictures (H, W, 3) uint8."""
+    return list((images_B3HW.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def normalize_pixels(images_B3HW: Tensor, processor: Any) -> Tensor:
+    """Pictures in [0, 1] with an official image processor's mean and deviation taken out."""
+    mean = torch.tensor(processor.image_mean)[:, None, None]
+    std = torch.tensor(processor.image_std)[:, None, None]
+    return (images_B3HW - mean) / std
+
+
+def labelled_sheet(
+    images_B3HW: Tensor, labels: list[str], right: list[bool], *, columns: int = 6, scale: int = 2
+) -> UInt8:
+    """Pictures with words below them, wrong ones in red.
+
+    Args:
+        images_B3HW: (B, 3, S, S) in [0, 1].
+        labels: B texts, broken at commas and spaces to fit.
+        right: B flags.
+        columns: pictures a row.
+        scale: enlargement of the pictures.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    from PIL import Image, ImageDraw
+
+    side, text = images_B3HW.shape[-1] * scale, 36
+    width = side + 40
+    rows = -(-len(labels) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * (side + text)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for k, (picture, label, good) in enumerate(zip(to_bytes(images_B3HW), labels, right, strict=True)):
+        x, y = k % columns * width, k // columns * (side + text)
+        sheet.paste(Image.fromarray(picture).resize((side, side)), (x + 20, y))
+        lines = textwrap.fill(label, width // 6)
+        draw.multiline_text((x + 4, y + side), lines, fill="black" if good else "red", spacing=1)
+    return np.asarray(sheet, dtype=np.uint8)

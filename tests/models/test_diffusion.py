@@ -1,0 +1,267 @@
+"""The diffusion prior over tiny official classes with random weights."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lift3d_ray.errors import BundleError
+from lift3d_ray.models.diffusion import DiffusionPrior, TextEmbedder, load_prior
+from lift3d_ray.models.latents import LatentCodec, load_codec
+from lift3d_ray.models.schedule import load_schedule
+from lift3d_ray.toybox import VOCABULARY
+from lift3d_ray.toybox.training.codec import new_autoencoder
+from lift3d_ray.toybox.training.priors import (
+    LATENT_CHANNELS,
+    new_controlnet,
+    new_scheduler,
+    new_text_encoder,
+    new_text_unet,
+    new_view_unet,
+)
+from lift3d_ray.toybox.training.tokenizers import write_clip_tokenizer
+from lift3d_ray.types import NoiseQuery, ViewConditioning
+
+SIDE = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import CLIPTokenizer
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("bundle")
+    write_clip_tokenizer(root / "tokenizer", VOCABULARY)
+    tokenizer = CLIPTokenizer.from_pretrained(str(root / "tokenizer"), local_files_only=True)
+    unet = new_text_unet()
+    controlnet = new_controlnet(unet)
+    with torch.no_grad():
+        for parameter in controlnet.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    for name, model in (
+        ("unet", unet),
+        ("view_unet", new_view_unet()),
+        ("controlnet", controlnet),
+        ("text_encoder", new_text_encoder(tokenizer)),
+        ("vae", new_autoencoder(width=16, encoder_blocks=1, decoder_blocks=1)),
+    ):
+        model.save_pretrained(str(root / name), safe_serialization=True)
+    new_scheduler().save_pretrained(str(root / "scheduler"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def prior(folder: Path) -> DiffusionPrior:
+    return load_prior(
+        unet=folder / "unet",
+        text_encoder=folder / "text_encoder",
+        tokenizer=folder / "tokenizer",
+        scheduler=folder / "scheduler",
+        view_unet=folder / "view_unet",
+        controlnet=folder / "controlnet",
+    )
+
+
+def _query(seed: int = 0, batch: int = 2, scale: float = 2.0) -> NoiseQuery:
+    rng = np.random.default_rng(seed)
+    return NoiseQuery(
+        noisy_latents_BCHW=rng.standard_normal((batch, LATENT_CHANNELS, SIDE, SIDE), dtype=np.float32),
+        timesteps_B=rng.integers(0, 1000, batch),
+        guidance_scale=scale,
+        prompts=("a red mug, front view", "a blue car, back view")[:batch],
+        negative_prompts=("",) * batch,
+    )
+
+
+def _with_view(query: NoiseQuery) -> NoiseQuery:
+    batch = len(query.timesteps_B)
+    return replace(
+        query,
+        view=ViewConditioning(
+            reference_latents_BCHW=np.ones((batch, LATENT_CHANNELS, SIDE, SIDE), dtype=np.float32),
+            azimuth_deg_B=np.arange(batch, dtype=np.float32) * 90,
+            elevation_deg_B=np.zeros(batch, dtype=np.float32),
+        ),
+    )
+
+
+def _with_depth(query: NoiseQuery) -> NoiseQuery:
+    hint = np.random.default_rng(5).random((len(query.timesteps_B), 1, 64, 64), dtype=np.float32)
+    return replace(query, disparity_B1HW=hint)
+
+
+@pytest.mark.parametrize("condition", [lambda q: q, _with_view, _with_depth], ids=["text", "view", "depth"])
+def test_same_query_same_answer_and_a_batch_is_its_parts(prior: DiffusionPrior, condition) -> None:  # type: ignore[no-untyped-def]
+    query = condition(_query())
+    whole = prior.predict_noise(query).noise_BCHW
+    np.testing.assert_array_equal(whole, prior.predict_noise(query).noise_BCHW)
+    for row in range(2):
+        np.testing.assert_allclose(whole[row], prior.predict_noise(_row(query, row)).noise_BCHW[0], atol=2e-4)
+
+
+def _row(query: NoiseQuery, row: int) -> NoiseQuery:
+    part = slice(row, row + 1)
+    view = query.view and ViewConditioning(
+        reference_latents_BCHW=query.view.reference_latents_BCHW[part],
+        azimuth_deg_B=query.view.azimuth_deg_B[part],
+        elevation_deg_B=query.view.elevation_deg_B[part],
+    )
+    return NoiseQuery(
+        noisy_latents_BCHW=query.noisy_latents_BCHW[part],
+        timesteps_B=query.timesteps_B[part],
+        guidance_scale=query.guidance_scale,
+        prompts=query.prompts[part],
+        negative_prompts=query.negative_prompts[part],
+        view=view,
+        disparity_B1HW=None if query.disparity_B1HW is None else query.disparity_B1HW[part],
+    )
+
+
+def test_every_conditioning_changes_the_answer(prior: DiffusionPrior) -> None:
+    plain = prior.predict_noise(_query()).noise_BCHW
+    other_words = prior.predict_noise(replace(_query(), prompts=("a green tree", "a cake"))).noise_BCHW
+    from_view = prior.predict_noise(_with_view(_query())).noise_BCHW
+    from_depth = prior.predict_noise(_with_depth(_query())).noise_BCHW
+    for other in (other_words, from_view, from_depth):
+        assert np.abs(plain - other).max() > 1e-4
+    turned = _with_view(_query())
+    assert turned.view is not None
+    turned = replace(turned, view=replace(turned.view, azimuth_deg_B=turned.view.azimuth_deg_B + 45))
+    assert np.abs(from_view - prior.predict_noise(turned).noise_BCHW).max() > 1e-5
+
+
+def test_guidance_is_u_plus_s_c_minus_u(prior: DiffusionPrior) -> None:
+    conditional = prior.predict_noise(_query(scale=1.0)).noise_BCHW
+    unconditional = prior.predict_noise(replace(_query(scale=1.0), prompts=("", ""))).noise_BCHW
+    guided = prior.predict_noise(_query(scale=3.0)).noise_BCHW
+    np.testing.assert_allclose(guided, unconditional + 3 * (conditional - unconditional), atol=5e-4)
+
+
+def test_v_prediction_becomes_noise(folder: Path, prior: DiffusionPrior) -> None:
+    """eps = alpha v + sigma z_t, checked against diffusers' own conversion."""
+    query = _query(scale=1.0)
+    scheduler = new_scheduler()
+    noisy, t = torch.from_numpy(query.noisy_latents_BCHW), torch.from_numpy(query.timesteps_B)
+    signal = scheduler.alphas_cumprod[t][:, None, None, None]
+    noise = torch.from_numpy(prior.predict_noise(query).noise_BCHW)
+    clean = (noisy - (1 - signal).sqrt() * noise) / signal.sqrt()
+    velocity = scheduler.get_velocity(clean, noise, t)
+    recovered = signal.sqrt() * velocity + (1 - signal).sqrt() * noisy
+    torch.testing.assert_close(recovered, noise, atol=1e-4, rtol=1e-4)
+
+
+def test_two_scenes_from_two_threads_do_not_mix(prior: DiffusionPrior) -> None:
+    queries = [_query(seed=k) for k in range(4)]
+    alone = [prior.predict_noise(q).noise_BCHW for q in queries]
+    together: dict[int, np.ndarray] = {}
+    threads = [
+        threading.Thread(target=lambda k=k: together.update({k: prior.predict_noise(queries[k]).noise_BCHW}))
+        for k in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(4):
+        np.testing.assert_allclose(together[k], alone[k], atol=1e-5)
+
+
+def test_wrong_latents_and_timesteps_are_refused(prior: DiffusionPrior) -> None:
+    query = _query()
+    with pytest.raises(ValueError, match="latents"):
+        prior.predict_noise(replace(query, noisy_latents_BCHW=query.noisy_latents_BCHW[:, :3]))
+    with pytest.raises(ValueError, match="timesteps"):
+        prior.predict_noise(replace(query, timesteps_B=np.array([0, 1000])))
+
+
+def test_a_bundle_without_view_prior_says_so(folder: Path) -> None:
+    plain = load_prior(
+        unet=folder / "unet",
+        text_encoder=folder / "text_encoder",
+        tokenizer=folder / "tokenizer",
+        scheduler=folder / "scheduler",
+    )
+    with pytest.raises(ValueError, match="no view-conditioned prior"):
+        plain.predict_noise(_with_view(_query()))
+    with pytest.raises(ValueError, match="ControlNet"):
+        plain.predict_noise(_with_depth(_query()))
+
+
+def test_damaged_weights_are_named(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "vae"
+    broken.mkdir()
+    (broken / "config.json").write_bytes((folder / "vae" / "config.json").read_bytes())
+    with pytest.raises(BundleError, match="safetensors"):
+        load_codec(broken, image_size=64, pack=2)
+    weights = next((folder / "vae").glob("*.safetensors"))
+    (broken / weights.name).write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(BundleError, match="vae"):
+        load_codec(broken, image_size=64, pack=2)
+    with pytest.raises(BundleError, match="missing"):
+        load_codec(tmp_path / "nowhere", image_size=64, pack=2)
+
+
+def test_the_codec_has_gradients_and_packs_as_the_prior_wants(folder: Path) -> None:
+    codec = load_codec(folder / "vae", image_size=64, pack=2)
+    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    latents = codec.encode(picture)
+    assert tuple(latents.shape) == (2, LATENT_CHANNELS, SIDE, SIDE)
+    latents.square().sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().max() > 0
+    decoded = codec.decode(latents.detach())
+    assert tuple(decoded.shape) == (2, 3, 64, 64)
+    assert float(decoded.min()) >= 0
+    assert float(decoded.max()) <= 1
+
+
+def test_a_stable_diffusion_autoencoder_goes_through_the_same_codec() -> None:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    kl = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        latent_channels=4,
+        scaling_factor=0.18215,
+    )
+    codec = LatentCodec(kl, image_size=32)
+    picture = torch.rand(1, 3, 32, 32)
+    latents = codec.encode(picture)
+    assert tuple(latents.shape) == (1, 4, 16, 16)
+    torch.testing.assert_close(latents, kl.encode(picture * 2 - 1).latent_dist.mean * 0.18215)
+
+
+def test_the_schedule_is_stable_diffusions(folder: Path) -> None:
+    schedule = load_schedule(folder / "scheduler")
+    assert len(schedule) == 1000
+    assert schedule.prediction_type == "v_prediction"
+    np.testing.assert_allclose(schedule.alphas_cumprod_T[[0, 999]], [0.99915, 0.0046599], rtol=1e-3)
+    assert schedule.timestep(1.0) == 999
+
+
+def test_embeddings_are_computed_once(prior: DiffusionPrior) -> None:
+    class Counting:
+        """Counts how many prompts are tokenised."""
+
+        def __init__(self, inner: object) -> None:
+            self.inner, self.prompts = inner, 0
+
+        def __call__(self, prompts: list[str], **options: object) -> object:
+            """Count and pass on."""
+            self.prompts += len(prompts)
+            return self.inner(prompts, **options)  # type: ignore[operator]
+
+    embedder: TextEmbedder = prior._embed
+    counting = Counting(embedder._tokenizer)
+    fresh = TextEmbedder(counting, embedder._encoder)
+    fresh(("a cup", "a cup", "a car"))
+    fresh(("a car", "a cup"))
+    assert counting.prompts == 2
