@@ -98,8 +98,8 @@ class LossWeights:
         image: the same in pictures: mean absolute error against the decoded x0.
         entropy: binary entropy of novel opacities.
         opacity: mean novel opacity.
-        smooth_density: total variation of the raw density.
-        smooth_color: total variation of the raw colour.
+        smooth_density: squared Laplacian of the raw density: bends cost, slopes do not.
+        smooth_color: squared differences of the raw colour between neighbours.
     """
 
     color: float = 4.0
@@ -140,7 +140,7 @@ class OptimizeConfig:
 
     steps: int = 300
     resolutions: tuple[int, ...] = (32, 64)
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     final_rate_fraction: float = 0.2
     views: int = 2
     view_px: int = 64
@@ -150,7 +150,7 @@ class OptimizeConfig:
     timestep_end: tuple[float, float] = (0.2, 0.5)
     azimuth_start_deg: float = 60.0
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
-    sharpness: tuple[float, float] = (2.0, 12.0)
+    sharpness: tuple[float, float] = (8.0, 16.0)
     warmup_steps: int = 10
 
     def __post_init__(self) -> None:
@@ -170,6 +170,7 @@ class MeshConfig:
     Attributes:
         resolution: grid points of the isosurface.
         faces: triangles to simplify to.
+        blur_voxels: standard deviation of the blur of the density before it is cut, in voxels of that grid.
         smooth_iterations: Taubin smoothing passes.
         points: surface points of the cloud.
         turntable_frames: views of the turntable.
@@ -178,6 +179,7 @@ class MeshConfig:
 
     resolution: int = 112
     faces: int = 24000
+    blur_voxels: float = 1.0
     smooth_iterations: int = 6
     points: int = 20000
     turntable_frames: int = 36

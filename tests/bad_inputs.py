@@ -6,6 +6,7 @@ ones as files. All are made here in code. Run as a script, it prints the table o
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import struct
@@ -333,6 +334,7 @@ def lift_subject(case: BadInput) -> Subject:
     return crop_subject(photo, select_subject(photo, BorderSegmenter()))
 
 
+@functools.cache
 def outcome(case: BadInput) -> tuple[str, str]:
     """(code or ``"ok"``, the sentence a user gets) of one input, from really reading it."""
     try:

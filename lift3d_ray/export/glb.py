@@ -79,9 +79,7 @@ def _check(mesh: Mesh) -> None:
         )
 
 
-def _document(
-    name: str, extras: dict[str, JsonValue], parts: list[NDArray[Any]], length: int
-) -> dict[str, Any]:
+def _document(name: str, extras: dict[str, JsonValue], parts: list[NDArray[Any]], length: int) -> dict[str, Any]:
     position, index = parts[0], parts[3]
     offsets = np.cumsum([0, *(part.nbytes for part in parts)]).tolist()
     targets = [_ARRAY_BUFFER] * 3 + [_ELEMENT_ARRAY_BUFFER]

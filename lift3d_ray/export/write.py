@@ -9,7 +9,7 @@ from pathlib import Path
 from lift3d_ray.errors import ExportError
 from lift3d_ray.export.embedded import embedded_bytes
 from lift3d_ray.export.files import sha256, write_bytes
-from lift3d_ray.export.glb import glb_bytes
+from lift3d_ray.export.glb import JsonValue, glb_bytes
 from lift3d_ray.export.maps import depth_bytes, mask_bytes, png_bytes
 from lift3d_ray.export.ply import ply_bytes
 from lift3d_ray.export.result import FileFacts, Provenance, result_bytes
@@ -57,9 +57,11 @@ def write_asset(asset: Asset, folder: Path, provenance: Provenance) -> AssetFile
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
-        raise ExportError(f"cannot write into {folder}: {error.strerror}; check the path and its permissions") from error
+        raise ExportError(
+            f"cannot write into {folder}: {error.strerror}; check the path and its permissions"
+        ) from error
     perception = asset.perception
-    extras = {"caption": perception.caption, "seed": asset.seed, "recipe": provenance.recipe}
+    extras: dict[str, JsonValue] = {"caption": perception.caption, "seed": asset.seed, "recipe": provenance.recipe}
     glb = glb_bytes(asset.mesh, name=perception.caption or "asset", extras=extras)
     photo_size = (provenance.photo_height_px, provenance.photo_width_px)
     contents: dict[str, Callable[[], bytes]] = {

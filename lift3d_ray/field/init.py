@@ -22,6 +22,10 @@ from lift3d_ray.types import Bool, Float32, UInt8
 RAMP_VOXELS = 3.0
 """The raw density runs from -1 to 1 within so many voxels on either side of the surface."""
 
+RELIEF = 1.6
+"""Depth between the nearest and farthest visible points of a subject, in radii of a disc of its mask's area; on toys
+seen from random sides the median is 1.8, and 1.6 gave the best guesses."""
+
 THICKNESS_LEVELS = 16
 """Radii at which the local thickness is measured."""
 
@@ -51,7 +55,7 @@ def initial_field(
     *,
     resolution: int,
     depth_range: tuple[float, float] | None = None,
-    thickness: float = 1.0,
+    thickness: float = 1.15,
     hull_resolution: int = 32,
     hull_margin: float = 0.02,
     fovy_deg: float = DEFAULT_FOVY_DEG,
@@ -65,10 +69,10 @@ def initial_field(
         c2w_44: (4, 4) camera-to-world of that picture.
         framing: its zoom and shift.
         resolution: grid points along an axis.
-        depth_range: distance along the viewing axis between the front surface's nearest and farthest points, as
-            (near, far) z-depths relative to each other; None = as much as the radius of a disc of the mask's area.
-            Only the difference and the perspective between the two matter: the solid is centred on the origin's depth.
-        thickness: depth of the solid in units of its local width, positive.
+        depth_range: z-depths of disparity 1 and disparity 0, (near, far); None = ``RELIEF``. The solid is centred on
+            the origin's depth afterwards, so only their distance matters much.
+        thickness: depth of the solid in units of its local width, positive. A little more than 1 by default: a
+            silhouette is as narrow as the subject's narrower side.
         hull_resolution: cells of the hull along an axis.
         hull_margin: how far outside the mask matter may be, as a share of the picture's side.
         fovy_deg: field of view of the unframed camera, degrees.
@@ -181,7 +185,7 @@ def _front_depth(
 ) -> Float32:
     """Z-depth of the front surface, shifted so that the solid's middle lies at the origin's depth."""
     if depth_range is None:
-        relief = float(np.sqrt(mask_HW.sum() / np.pi)) * world_per_px
+        relief = RELIEF * float(np.sqrt(mask_HW.sum() / np.pi)) * world_per_px
         depth_range = (center_depth - 0.5 * relief, center_depth + 0.5 * relief)
     near, far = depth_range
     if not 0 < near < far:

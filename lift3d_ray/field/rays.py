@@ -72,6 +72,20 @@ def field_interval(rays_o_N3: Tensor, rays_d_N3: Tensor, box: Box = CUBE) -> tup
     return near, torch.where(discriminant > 0, far, near)
 
 
+def draw_offsets(like_N: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Where in its step each ray samples: uniform in [0, 1), or the middle without a generator.
+
+    Args:
+        like_N: (N,) tensor whose device and dtype the result has.
+        generator: of any device.
+    """
+    if generator is None:
+        return torch.full_like(like_N, 0.5)
+    # Drawn where the generator lives: the same seed then gives the same samples on every device.
+    drawn_N = torch.rand(like_N.shape, generator=generator, device=generator.device, dtype=like_N.dtype)
+    return drawn_N.to(like_N.device)
+
+
 def sample_rays(
     rays_o_N3: Tensor,
     rays_d_N3: Tensor,
@@ -95,9 +109,7 @@ def sample_rays(
     entry_N, _ = field_interval(rays_o_N3, rays_d_N3)
     near_N, far_N = field_interval(rays_o_N3, rays_d_N3, box)
     dt_N = step / rays_d_N3.norm(dim=-1)
-    offset_N: Tensor | float = 0.5
-    if generator is not None:
-        offset_N = torch.rand(near_N.shape, generator=generator, device=near_N.device, dtype=near_N.dtype)
+    offset_N = draw_offsets(near_N, generator)
     skipped_N = ((near_N - entry_N) / dt_N - offset_N).ceil().clamp_min(0.0)
     first_N = entry_N + (skipped_N + offset_N) * dt_N
     rays_H = (far_N > first_N).nonzero()[:, 0]

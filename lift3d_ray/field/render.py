@@ -1,8 +1,7 @@
 """Volume rendering of the field: one call, the same on CPU and CUDA.
 
-On CPU a torch sampler skips empty cells, evaluates the field at the samples that are left, and packs them to the left
-of a (rays, samples) table, which nerfacc's batched functions composite. Gaps hold no matter, so packing is exact.
-On CUDA nerfacc's ``OccGridEstimator`` marches the rays and its packed functions composite.
+On CPU ``packing`` finds the samples worth evaluating and ``compositing`` sums them through nerfacc's batched functions;
+on CUDA ``marching`` does both through nerfacc's occupancy grid and packed functions. Both take the same samples.
 
     w_i = T_i (1 - exp(-sigma_i delta_i)),    T_i = exp(-sum_{j<i} sigma_j delta_j)    (Max 1995; NeRF eq. 3)
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, pixel_rays
 from lift3d_ray.field.compositing import composite
+from lift3d_ray.field.marching import march_rays
 from lift3d_ray.field.occupancy import Occupancy
 from lift3d_ray.field.packing import sample_table
 from lift3d_ray.field.trilinear import interpolate_columns
@@ -91,7 +91,39 @@ def render_rays(
         generator: shifts the samples of each ray by a random part of a step; None = midpoints, reproducible.
     """
     where = occupancy or Occupancy.full(device=rays_o_N3.device)
-    table = sample_table(rays_o_N3, rays_d_N3, n_samples=n_samples, occupancy=where, generator=generator)
+    if rays_o_N3.device.type == "cpu":
+        return _render_packed(field, rays_o_N3, rays_d_N3, n_samples, sharpness, background, where, generator)
+    marched = march_rays(
+        field,
+        rays_o_N3,
+        rays_d_N3,
+        n_samples=n_samples,
+        sharpness=sharpness,
+        occupancy=where,
+        generator=generator,
+    )
+    return RenderedRays(
+        rgb_N3=marched.rgb_N3 + (1.0 - marched.opacity_N)[:, None] * background,
+        opacity_N=marched.opacity_N,
+        depth_N=expected_depth(marched.distance_N, marched.opacity_N),
+        weights_MK=marched.weights_MK,
+        t_MK=marched.t_MK,
+        rays_M=marched.rays_M,
+        n_evaluated=marched.n_evaluated,
+    )
+
+
+def _render_packed(
+    field: VoxelField,
+    rays_o_N3: Tensor,
+    rays_d_N3: Tensor,
+    n_samples: int,
+    sharpness: float,
+    background: Tensor,
+    occupancy: Occupancy,
+    generator: torch.Generator | None,
+) -> RenderedRays:
+    table = sample_table(rays_o_N3, rays_d_N3, n_samples=n_samples, occupancy=occupancy, generator=generator)
     raw_P4 = interpolate_columns(field.values_V4, table.xyz_3P)
     rgb_M3, opacity_M, distance_M, weights_MK = composite(raw_P4, table, sigma_max=field.sigma_max, sharpness=sharpness)
     depth_M = expected_depth(distance_M, opacity_M)

@@ -63,7 +63,8 @@ def corner_weights(xyz_3N: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     Returns:
         rows (N, 8) int32 and weights (N, 8), which sum to 1.
     """
-    # Corner by corner over contiguous memory, transposed once at the end: much faster than working on (N, 8).
+    # Whole columns at a time over contiguous memory, and as few temporaries as can be: on CPU this function costs more
+    # than the sums it prepares.
     half = 0.5 * (resolution - 1)
     grid_3N = xyz_3N.mul(half).add_(half).clamp_(0.0, resolution - 1)
     cell_3N = grid_3N.floor().clamp_(max=resolution - 2)
@@ -71,17 +72,17 @@ def corner_weights(xyz_3N: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     low_3N = 1.0 - high_3N
     i, j, k = cell_3N.to(torch.int32)
     first_N = torch.add(k, torch.add(j, i, alpha=resolution), alpha=resolution)
-    rows_8N = torch.empty((CORNERS, xyz_3N.shape[1]), dtype=torch.int32)
-    weights_8N = torch.empty((CORNERS, xyz_3N.shape[1]), dtype=xyz_3N.dtype)
+    step_8 = [(di * resolution + dj) * resolution + dk for di in (0, 1) for dj in (0, 1) for dk in (0, 1)]
+    rows_N8 = first_N[:, None] + torch.tensor(step_8, dtype=torch.int32)
+    weights_N8 = torch.empty((xyz_3N.shape[1], CORNERS), dtype=xyz_3N.dtype)
     corner = 0
-    for di, x_N in enumerate((low_3N[0], high_3N[0])):
-        for dj, y_N in enumerate((low_3N[1], high_3N[1])):
+    for x_N in (low_3N[0], high_3N[0]):
+        for y_N in (low_3N[1], high_3N[1]):
             xy_N = x_N * y_N
-            for dk, z_N in enumerate((low_3N[2], high_3N[2])):
-                torch.add(first_N, (di * resolution + dj) * resolution + dk, out=rows_8N[corner])
-                torch.mul(xy_N, z_N, out=weights_8N[corner])
+            for z_N in (low_3N[2], high_3N[2]):
+                torch.mul(xy_N, z_N, out=weights_N8[:, corner])
                 corner += 1
-    return rows_8N.t().contiguous(), weights_8N.t().contiguous()
+    return rows_N8, weights_N8
 
 
 class _WeightedRows(torch.autograd.Function):

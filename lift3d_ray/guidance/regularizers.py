@@ -86,13 +86,14 @@ class _SquaredSteps(torch.autograd.Function):
             total_C += steps_NC.square_().sum(0)
             count += len(steps_NC)
         ctx.save_for_backward(slope)
-        ctx.scale = 1.0 / max(count, 1)
-        return total_C * ctx.scale
+        ctx.count = max(count, 1)
+        return total_C / max(count, 1)
 
     @staticmethod
     def backward(ctx: Any, grad_C: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return torch.mul(slope, grad_C * (2.0 * ctx.scale))
+        gradient: Tensor = slope * (grad_C * (2.0 / ctx.count))
+        return gradient
 
 
 def laplacian(volume_RRRC: Tensor) -> Tensor:

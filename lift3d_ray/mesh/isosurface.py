@@ -19,6 +19,7 @@ from lift3d_ray.types import Float32
 
 TAUBIN_SHRINK = 0.5
 TAUBIN_INFLATE = -0.53
+TIE_BREAK = 1e-3
 
 
 def extract_mesh(
@@ -53,7 +54,9 @@ def extract_mesh(
     """
     _check_arguments(density_XYZ, level, extent, min_component_fraction, smooth_iterations)
     if not np.isfinite(density_XYZ).all():
-        raise OptimizationFailed("the density grid holds values that are not finite: the field diverged; use another seed")
+        raise OptimizationFailed(
+            "the density grid holds values that are not finite: the field diverged; use another seed"
+        )
     if not (density_XYZ > level).any():
         raise OptimizationFailed(
             f"nothing in the density grid is above the level {level:g} (its maximum is {density_XYZ.max():g}): "
@@ -80,7 +83,9 @@ def _check_arguments(
     density_XYZ: Float32, level: float, extent: float, min_component_fraction: float, smooth_iterations: int
 ) -> None:
     if density_XYZ.ndim != 3 or len(set(density_XYZ.shape)) != 1 or density_XYZ.shape[0] < 2:
-        raise ConfigError(f"the density grid must be a cube of at least 2 samples a side, got shape {density_XYZ.shape}")
+        raise ConfigError(
+            f"the density grid must be a cube of at least 2 samples a side, got shape {density_XYZ.shape}"
+        )
     if not math.isfinite(level):
         raise ConfigError(f"level must be a finite number, got {level}")
     if not (math.isfinite(extent) and extent > 0):
@@ -96,9 +101,12 @@ def _march(density_XYZ: Float32, level: float, extent: float) -> tuple[Float32, 
 
     above = density_XYZ.astype(np.float64) - level
     height = min(abs(level) if level else math.inf, float(above.max()))
-    padded = np.pad(np.clip(above, -height, height), 1, constant_values=-height)
+    # Where clamped values tie, marching cubes decides ambiguous cells one way from one side and the other way from the
+    # other; a trace of the unclamped value keeps them apart.
+    clamped = np.clip(above / height, -1, 1) + TIE_BREAK * above / (height + np.abs(above))
+    padded = np.pad(clamped, 1, constant_values=-1)
     # A sample exactly on the level would give faces without area, which cannot be dropped without opening the surface.
-    padded[padded == 0] = height * 1e-6
+    padded[padded == 0] = 1e-6
     cell = 2 * extent / (density_XYZ.shape[0] - 1)
     vertices, faces, _, _ = marching_cubes(padded, 0.0, spacing=(cell, cell, cell), gradient_direction="ascent")
     vertices = vertices - (extent + cell)

@@ -104,7 +104,7 @@ def cast(
             f"the mesh comes to a depth of {nearest:.3g} in front of a camera, wanted at least {NEAREST_DEPTH}: "
             "move the camera back"
         )
-    return nearest_faces(xy_VN2[..., 0], xy_VN2[..., 1], 1.0 / depth_VN, faces_F3, size)
+    return nearest_faces(xy_VN2[..., 0], xy_VN2[..., 1], np.reciprocal(depth_VN), faces_F3, size)
 
 
 def normal_colors(views: MeshViews, c2w_V44: Float32) -> UInt8:
@@ -125,7 +125,7 @@ def to_uint8(rgb: Float32) -> UInt8:
 def _pixels(hits: Hits, painted_P6: Float32, views: int, size: int, supersample: int) -> Float32:
     """(V, H, W, 8) means over each pixel's samples: colour, normal, coverage, depth; 0 for samples that miss."""
     values = np.concatenate(
-        [painted_P6, np.ones((len(painted_P6), 1), dtype=np.float32), 1.0 / hits.nearness_P[:, None]], axis=1
+        [painted_P6, np.ones((len(painted_P6), 1), dtype=np.float32), np.reciprocal(hits.nearness_P)[:, None]], axis=1
     )
     fine = np.zeros((views * (size * supersample) ** 2, values.shape[1]), dtype=np.float32)
     fine[hits.pixel_P] = values
@@ -143,6 +143,6 @@ def _views(planes_VHW8: Float32) -> MeshViews:
     return MeshViews(
         rgb_VHWC=np.clip(planes_VHW8[..., :3] + (1.0 - alpha[..., None]), 0.0, 1.0),
         alpha_VHW=np.ascontiguousarray(alpha),
-        depth_VHW=planes_VHW8[..., 7] / np.maximum(alpha, np.float32(1e-6)),
+        depth_VHW=np.asarray(planes_VHW8[..., 7] / np.maximum(alpha, np.float32(1e-6)), dtype=np.float32),
         normal_VHWC=np.where(covered, unit(planes_VHW8[..., 3:6]), np.float32(0.0)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lift3d_ray.mesh.geometry import Int32, unit
-from lift3d_ray.types import Bool, Int64, Mesh
+from lift3d_ray.types import Bool, Float32, Int64, Mesh
 
 
 def unique_edges(faces_F3: Int32) -> tuple[Int64, Int64]:
@@ -38,7 +38,7 @@ def split_edges(mesh: Mesh, edges_E2: Int64, edge_of_F3: Int64, marked_E: Bool) 
     middle_E = np.full(len(edges_E2), -1, dtype=np.int64)
     middle_E[marked_E] = len(mesh.vertices_N3) + np.arange(len(ends))
 
-    def grown(values_N3: np.ndarray) -> np.ndarray:
+    def grown(values_N3: Float32) -> Float32:
         return np.concatenate([values_N3, values_N3[ends].mean(axis=1)]).astype(np.float32)
 
     return Mesh(

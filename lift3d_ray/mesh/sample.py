@@ -6,7 +6,7 @@ import numpy as np
 
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.mesh.geometry import face_crosses, unit
-from lift3d_ray.types import Mesh, PointCloud
+from lift3d_ray.types import Float32, Mesh, PointCloud
 
 
 def sample_points(mesh: Mesh, count: int, generator: np.random.Generator) -> PointCloud:
@@ -30,8 +30,8 @@ def sample_points(mesh: Mesh, count: int, generator: np.random.Generator) -> Poi
     root, along = np.sqrt(generator.random(count)), generator.random(count)
     weights = np.stack([1 - root, root * (1 - along), root * along], axis=-1)
 
-    def carried(values_N3: np.ndarray) -> np.ndarray:
-        return np.einsum("nkc,nk->nc", values_N3[corners].astype(np.float64), weights).astype(np.float32)
+    def carried(values_N3: Float32) -> Float32:
+        return np.asarray(np.einsum("nkc,nk->nc", values_N3[corners], weights), dtype=np.float32)
 
     return PointCloud(
         xyz_N3=carried(mesh.vertices_N3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.ndimage import gaussian_filter
 
 from lift3d_ray.cameras import Framing
 from lift3d_ray.field.voxels import VoxelField, query, raw_density_grid
@@ -29,7 +30,7 @@ def mesh_field(
     Raises:
         OptimizationFailed: nothing solid is left.
     """
-    density = raw_density_grid(field, config.resolution).cpu().numpy()
+    density = gaussian_filter(raw_density_grid(field, config.resolution).cpu().numpy(), config.blur_voxels)
     vertices, faces = extract_mesh(
         density, 0.0, min_component_fraction=0.05, smooth_iterations=config.smooth_iterations
     )

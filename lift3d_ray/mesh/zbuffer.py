@@ -82,13 +82,11 @@ def _planes(tx_T3: Float32, ty_T3: Float32, tw_T3: Float32) -> tuple[Float32, Fl
     dx1, dx2 = tx_T3[:, 1] - tx_T3[:, 0], tx_T3[:, 2] - tx_T3[:, 0]
     dy1, dy2 = ty_T3[:, 1] - ty_T3[:, 0], ty_T3[:, 2] - ty_T3[:, 0]
     dw1, dw2 = tw_T3[:, 1] - tw_T3[:, 0], tw_T3[:, 2] - tw_T3[:, 0]
-    scale = 1.0 / (dx1 * dy2 - dx2 * dy1)
+    scale = np.reciprocal(dx1 * dy2 - dx2 * dy1)
     return (dw1 * dy2 - dw2 * dy1) * scale, (dx1 * dw2 - dx2 * dw1) * scale
 
 
-def _fill(
-    tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, view_T: Int64, size: int, views: int
-) -> NDArray[np.uint64]:
+def _fill(tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, view_T: Int64, size: int, views: int) -> NDArray[np.uint64]:
     """Depth-tests all fragments; (views * size * size,) keys: bits of the nearness, then the triangle."""
     keys = np.zeros(views * size * size, np.uint64)
     triangle, row, left, right = _rows(tx_T3, ty_T3, size)
@@ -136,13 +134,11 @@ def _rows(tx_T3: Float32, ty_T3: Float32, size: int) -> tuple[Int64, Int64, Int6
     return tall[piece], row, np.clip(left, 0, size).astype(np.int64), np.clip(right, 0, size).astype(np.int64)
 
 
-def _weights(
-    pixel_P: Int64, triangle_P: Int64, tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, size: int
-) -> Float32:
+def _weights(pixel_P: Int64, triangle_P: Int64, tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, size: int) -> Float32:
     """(3, P) perspective-correct barycentric weights."""
     dx1, dx2 = tx_T3[:, 1] - tx_T3[:, 0], tx_T3[:, 2] - tx_T3[:, 0]
     dy1, dy2 = ty_T3[:, 1] - ty_T3[:, 0], ty_T3[:, 2] - ty_T3[:, 0]
-    scale = 1.0 / (dx1 * dy2 - dx2 * dy1)
+    scale = np.reciprocal(dx1 * dy2 - dx2 * dy1)
     columns = [tx_T3[:, 0], ty_T3[:, 0], dy2 * scale, dx2 * scale, dy1 * scale, dx1 * scale, *tw_T3.T]
     table = np.stack(columns, 1)[triangle_P].T
     column = pixel_P % size
@@ -152,4 +148,4 @@ def _weights(
     second = np.clip(px * table[2] - py * table[3], 0, 1)
     third = np.clip(py * table[5] - px * table[4], 0, 1)
     weights = np.stack([np.maximum(1 - second - third, 0), second, third]) * table[6:9]
-    return (weights / weights.sum(0)).astype(np.float32)
+    return np.asarray(weights / weights.sum(0), dtype=np.float32)

@@ -30,6 +30,7 @@ from lift3d_ray.types import Float32, Progress
 
 OCCUPANCY_EVERY = 8
 WHITE = 1.0
+RAW_DENSITY_BOUND = 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ def fit(
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         state.optimizer.step()
+        _bound_density(state.field)
         state.step += 1
         recent = [*recent[-max(1, config.steps // 10) :], _numbers(losses)]
         report(_progress(state, config.steps, float(total.detach())))
@@ -116,6 +118,12 @@ def _enter_step(state: FitState, recipe: Recipe, done: float) -> None:
         refresh_occupancy(state, _sharpness(recipe, done))
 
 
+@torch.no_grad()
+def _bound_density(field: VoxelField) -> None:
+    """Keep raw densities where the sigmoid still has a slope: matter can come back where it was taken away."""
+    field.values_V4[:, 0].clamp_(-RAW_DENSITY_BOUND, RAW_DENSITY_BOUND)
+
+
 def _sharpness(recipe: Recipe, done: float) -> float:
     """Slope of the density, growing geometrically."""
     first, last = recipe.optimize.sharpness
@@ -138,7 +146,7 @@ def _losses(
     volume = state.field.volume_RRR4()
     weights = recipe.losses
     if weights.smooth_density:
-        losses["smooth_density"] = weights.smooth_density * regularizers.total_variation(volume[..., :1])
+        losses["smooth_density"] = weights.smooth_density * regularizers.laplacian(volume[..., :1])
     if weights.smooth_color:
         losses["smooth_color"] = weights.smooth_color * regularizers.total_variation(volume[..., 1:])
     return losses

@@ -110,7 +110,6 @@ class CodecTask:
         self._batch, self._held_out, self._size = batch, held_out, batch_size
         self.autoencoder = new_autoencoder()
         lay_linear_path(self.autoencoder, batch(np.random.default_rng([seed, 1]), 2048)[0])
-        self.encoder_frozen = False
 
     def modules(self) -> dict[str, nn.Module]:
         """The autoencoder."""
@@ -143,6 +142,25 @@ class CodecTask:
 
 def _decibel(mean_square: Tensor) -> float:
     return float(-10 * torch.log10(mean_square.detach()))
+
+
+class DecoderTask(CodecTask):
+    """More training for the decoder of a codec whose latents are already in use: the encoder stays as it is.
+
+    Args:
+        autoencoder: the codec to go on from.
+        batch: as of ``CodecTask``.
+        held_out: as of ``CodecTask``.
+        batch_size: pictures a step.
+    """
+
+    def __init__(
+        self, autoencoder: Any, batch: Batch, held_out: tuple[Tensor, Tensor], *, batch_size: int = 16
+    ) -> None:
+        self._batch, self._held_out, self._size = batch, held_out, batch_size
+        self.autoencoder = autoencoder
+        autoencoder.encoder.requires_grad_(False)
+        autoencoder.decoder.requires_grad_(True)
 
 
 class PictureSource:

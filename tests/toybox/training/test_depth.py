@@ -25,7 +25,7 @@ from lift3d_ray.toybox.training.depth import (
 
 
 def spheres(count: int, size: int = 48, *, framed: bool = False) -> DepthSet:
-    """Shaded spheres whose brightness is their nearness."""
+    """Shaded spheres, turned to one side, whose brightness is their nearness."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:size, :size] + 0.5
     rgb = np.full((count, size, size, 3), 255, dtype=np.uint8)
@@ -36,9 +36,10 @@ def spheres(count: int, size: int = 48, *, framed: bool = False) -> DepthSet:
         y, x = rng.uniform(radius, size - radius, 2)
         height = np.clip(1 - ((rows - y) ** 2 + (columns - x) ** 2) / radius**2, 0, 1) ** 0.5
         inside = height > 0
-        rgb[k][inside] = (60 + 180 * height[inside, None]).astype(np.uint8)
+        near = height / 2 + (columns - x) / radius / 4 + 0.25
+        rgb[k][inside] = (60 + 180 * near[inside, None]).astype(np.uint8)
         alpha[k][inside] = 255
-        disparity[k][inside] = (0.25 + 0.1 * height[inside]).astype(np.float16)
+        disparity[k][inside] = (0.25 + 0.1 * near[inside]).astype(np.float16)
     return DepthSet(rgb_NHWC=rgb, alpha_NHW=alpha, disparity_NHW=disparity, framed=framed)
 
 
@@ -64,9 +65,9 @@ def test_crops_are_filled_and_their_depth_stays_with_the_picture() -> None:
         columns = torch.nonzero(mask[k].any(0))[:, 0]
         width = float(columns.max() - columns.min() + 1) / SIZE
         assert width == pytest.approx(0.8, abs=0.06)
-        inside = mask[k] > 0
+        inside = alpha[k, 0] > 0.99
         brightness = rgb[k].mean(0)[inside].numpy()
-        assert np.corrcoef(brightness, disparity[k][inside].numpy())[0, 1] > 0.98
+        assert np.corrcoef(brightness, disparity[k][inside].numpy())[0, 1] > 0.97
     assert float(alpha.max()) <= 1
 
 
@@ -105,10 +106,10 @@ def test_a_fresh_model_passes_a_signal() -> None:
 
 
 def test_a_few_steps_teach_spheres() -> None:
-    task = DepthTask([(spheres(24), 1.0)], {"spheres": spheres(4)}, batch_size=4)
+    task = DepthTask([(spheres(24), 1.0)], {"spheres": spheres(2)}, batch_size=3)
     optimizer = torch.optim.AdamW(task.model.parameters(), lr=1e-3)
     values = []
-    for step in range(16):
+    for step in range(12):
         loss, figures = task.loss(np.random.default_rng([0, step]))
         optimizer.zero_grad()
         loss.backward()
@@ -118,7 +119,7 @@ def test_a_few_steps_teach_spheres() -> None:
     found = task.validate()
     assert -1 <= found["pearson_spheres_p05"] <= found["pearson_spheres"] <= 1
     assert all(parameter.requires_grad for parameter in task.model.parameters()), "training goes on after figures"
-    assert task.sheet().shape == (3 * SIZE, 4 * SIZE, 3)
+    assert task.sheet().shape == (3 * SIZE, 2 * SIZE, 3)
 
 
 def test_both_data_sets_load(tmp_path_factory: pytest.TempPathFactory) -> None:

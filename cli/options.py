@@ -1,0 +1,41 @@
+"""Options that several commands share, and how points and boxes are written."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lift3d_ray.recipes import RECIPES, Quality
+
+RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help=f"One of {', '.join(sorted(RECIPES))}.")]
+QualityName = Annotated[Quality, typer.Option("--quality", help="How long a lift may take.")]
+BundleName = Annotated[
+    str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: the embedded one, or a folder.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary to stdout as JSON.")]
+Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """``210,340`` as (x, y)."""
+    x, y = _numbers(text, 2, "a point is x,y in pixels, such as 210,340")
+    return x, y
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """``10,20,200,300`` as (left, top, right, bottom)."""
+    x0, y0, x1, y1 = _numbers(text, 4, "a box is left,top,right,bottom in pixels, such as 10,20,200,300")
+    return x0, y0, x1, y1
+
+
+def _numbers(text: str, count: int, wanted: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise typer.BadParameter(f"{wanted}; got {text!r}")
+    return numbers

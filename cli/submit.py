@@ -1,0 +1,121 @@
+"""``lift3d-ray submit``: pictures by the folder, through Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from json import dumps
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lift3d_ray.cli import options
+from lift3d_ray.errors import ConfigError, InputError
+from lift3d_ray.recipes import Quality, by_name
+
+if TYPE_CHECKING:
+    from lift3d_ray.batch.summary import RunSummary
+
+LONGEST_LIST = 20
+
+
+def submit(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs, Parquet tables; paths or URIs.")
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Output folder, path or URI; made if missing.")],
+    recipe: options.RecipeName = "make-it-3d",
+    quality: options.QualityName = Quality.STANDARD,
+    bundle: options.BundleName = "toybox",
+    seed: options.Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Optimisers at once; by default what the machine or cluster carries.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to join ('auto' finds one); else a new one.")
+    ] = None,
+    grows: Annotated[
+        bool, typer.Option("--grows", help="The cluster adds nodes on demand: ask for more than there is now.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try again the pictures that were themselves at fault.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+) -> None:
+    """Lift many pictures into one folder. What is there already is not lifted again."""
+    from lift3d_ray.batch.submit import Options
+    from lift3d_ray.batch.submit import submit as run
+    from lift3d_ray.cli.progress import run_watch
+
+    chosen = by_name(recipe, quality)
+    try:
+        with run_watch(sys.stderr, quiet=quiet or dry_run) as watch:
+            summary = run(
+                inputs,
+                out,
+                chosen,
+                bundle=bundle,
+                seed=seed,
+                retry_failed=retry_failed,
+                dry_run=dry_run,
+                options=Options(address=address, workers=workers, grows=grows),
+                on_progress=watch,
+            )
+    except InputError as error:
+        # Pictures that are at fault are rows of the summary; what arrives here is a list that cannot be made.
+        raise ConfigError(str(error)) from error
+    if json:
+        print(dumps(as_dict(summary, out), indent=2))
+    elif not quiet:
+        print("\n".join(in_words(summary, out)))
+    raise typer.Exit(summary.exit_status)
+
+
+def gallery(out: str) -> str:
+    """Where a run's gallery is."""
+    return f"{out.rstrip('/')}/index.html"
+
+
+def as_dict(summary: RunSummary, out: str) -> dict[str, object]:
+    """A summary as plain JSON values."""
+    return {
+        "status": summary.exit_status,
+        **{
+            field.name: getattr(summary, field.name)
+            for field in dataclasses.fields(summary)
+            if field.name not in ("failures", "left_out")
+        },
+        "failures": [
+            {"name": row.name, "source": row.source, "code": row.error_code, "message": row.error_message}
+            for row in summary.failures
+        ],
+        "left_out": list(summary.left_out),
+        "gallery": gallery(out),
+    }
+
+
+def in_words(summary: RunSummary, out: str) -> list[str]:
+    """A summary as lines for people: the counts, each failure with its reason, and where to look."""
+    from lift3d_ray.cli.progress import duration
+
+    counts = [
+        (summary.done, "lifted"),
+        (summary.skipped, "had before"),
+        (summary.failed, "failed"),
+        (summary.left, "to lift" if summary.dry_run else "not reached"),
+    ]
+    told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
+    lines = [f"{summary.rows} pictures: {told}; {duration(summary.seconds)}"]
+    for row in summary.failures[:LONGEST_LIST]:
+        lines.append(f"  failed  {row.name}  [{row.error_code}]  {row.error_message}")
+    if summary.failed > LONGEST_LIST:
+        lines.append(f"  ... and {summary.failed - LONGEST_LIST} more, all in {out.rstrip('/')}/manifest.parquet")
+    if summary.left_out:
+        lines.append(f"  left out {len(summary.left_out)} files that are no pictures")
+    if summary.interrupted:
+        lines.append("interrupted; the same command goes on where this one stopped")
+    if not summary.dry_run:
+        lines.append(f"gallery: {gallery(out)}")
+    return lines

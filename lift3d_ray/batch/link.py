@@ -1,0 +1,47 @@
+"""Talking to the board's actor from a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ray
+
+from lift3d_ray.batch.board import Ending, RunBoard, RunState
+from lift3d_ray.types import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardLink:
+    """The board of a run, wherever it lives. Only ``begin`` and ``state`` wait for the answer."""
+
+    actor: Any
+
+    def begin(self, stage: str, key: str, source: str, name: str) -> int:
+        """See ``RunBoard.begin``."""
+        return cast(int, ray.get(self.actor.begin.remote(stage, key, source, name)))
+
+    def report(self, key: str, progress: Progress) -> None:
+        """See ``RunBoard.report``."""
+        self.actor.report.remote(key, progress)
+
+    def wait(self, key: str) -> None:
+        """See ``RunBoard.wait``."""
+        self.actor.wait.remote(key)
+
+    def end(self, key: str, source: str, ending: Ending) -> None:
+        """See ``RunBoard.end``."""
+        self.actor.end.remote(key, source, ending)
+
+    def state(self, timeout_s: float) -> RunState:
+        """See ``RunBoard.state``.
+
+        Raises:
+            ray.exceptions.RayError: the board is gone or did not answer in time.
+        """
+        return cast(RunState, ray.get(self.actor.state.remote(), timeout=timeout_s))
+
+
+def open_board(rows: int) -> BoardLink:
+    """Start the board of a run. It takes no CPU, and ends with the last link to it."""
+    return BoardLink(actor=ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows))

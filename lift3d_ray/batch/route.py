@@ -1,0 +1,99 @@
+"""What a run does with one picture, apart from how a cluster does it: the functions that the stages call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lift3d_ray.batch.resources import Share
+from lift3d_ray.recipes import Recipe
+from lift3d_ray.store.keys import Settings
+from lift3d_ray.types import Asset, Perception, Progress
+
+if TYPE_CHECKING:
+    from lift3d_ray.export.result import Provenance
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What every worker of a run knows.
+
+    Attributes:
+        run: the run's name.
+        out: absolute address of the output folder.
+        settings: what all keys of the run share.
+        recipe: the recipe.
+        bundle: name or folder of the model bundle.
+        app_name: Serve application that holds the models.
+        retry_failed: lift again what failed for good before.
+    """
+
+    run: str
+    out: str
+    settings: Settings
+    recipe: Recipe
+    bundle: str
+    app_name: str
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perceived:
+    """A picture after the shared models have looked at it.
+
+    Attributes:
+        perception: what they said.
+        photo_height_px: rows of the upright photo.
+        photo_width_px: its columns.
+        seconds: time it took.
+    """
+
+    perception: Perception
+    photo_height_px: int
+    photo_width_px: int
+    seconds: float = 0.0
+
+
+class Perceive(Protocol):
+    """Bytes of a picture file -> what the models say about it."""
+
+    def __call__(self, data: bytes, *, name: str) -> Perceived:
+        """See the class."""
+        ...
+
+
+class Optimize(Protocol):
+    """What the models say about a picture -> an asset."""
+
+    def __call__(self, perceived: Perceived, *, seed: int, report: Report) -> Asset:
+        """See the class."""
+        ...
+
+
+class Write(Protocol):
+    """An asset -> files in an empty local folder."""
+
+    def __call__(self, asset: Asset, folder: Path, provenance: Provenance) -> object:
+        """See the class."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """How workers get the functions they call. Importable functions only: they are sent by name.
+
+    Attributes:
+        open_perceive: called once in a perceiver; connects to the models.
+        open_optimize: called once in an optimizer; connects to the prior, loads the codec, takes its threads.
+        write: writes an asset's files.
+        needs_models: whether the Serve application has to run.
+    """
+
+    open_perceive: Callable[[RunContext], Perceive]
+    open_optimize: Callable[[RunContext, Share], Optimize]
+    write: Write
+    needs_models: bool = True

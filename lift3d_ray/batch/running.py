@@ -1,0 +1,196 @@
+"""A run on a cluster: start Ray and the models, stream the rows through in passes, and watch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from lift3d_ray.batch import cluster
+from lift3d_ray.batch.board import PriorLoad, RunState
+from lift3d_ray.batch.inputs import Listing
+from lift3d_ray.batch.link import BoardLink, open_board
+from lift3d_ray.batch.pipeline import build_pipeline, quiet_data
+from lift3d_ray.batch.resources import Share, check_fit, share_out
+from lift3d_ray.batch.route import Route, RunContext
+from lift3d_ray.batch.units import InputUnit
+from lift3d_ray.deployments.app import APP_NAME
+from lift3d_ray.deployments.failures import model_error
+from lift3d_ray.deployments.handles import connect_prior
+from lift3d_ray.errors import ClusterError, Lift3DError
+from lift3d_ray.store.claims import claim
+from lift3d_ray.store.files import open_folder
+from lift3d_ray.store.ledger import InputRow, Ledger
+
+if TYPE_CHECKING:
+    from lift3d_ray.batch.submit import Options
+
+LOOK_EVERY_S = 0.5
+PRIOR_EVERY_S = 2.0
+_FRUITLESS_PASSES = 3
+
+Watch = Callable[[RunState], None]
+Rows = dict[str, InputRow]
+
+
+def run_on_cluster(
+    listing: Listing, context: RunContext, options: Options, route: Route, *, rows: Rows, watch: Watch
+) -> None:
+    """Lift every row of a listing.
+
+    Args:
+        listing: what to read.
+        context: the run.
+        options: how to use a cluster.
+        route: what to do with a picture.
+        rows: filled with the input rows, by source, as they come out, so that an interruption leaves what is known.
+        watch: told how the run stands.
+
+    Raises:
+        BundleError: the models did not start.
+        ClusterError: the cluster cannot be reached, the run does not fit it, or the pipeline stopped.
+    """
+    with cluster.ray_cluster(options.address) as own, quiet_data():
+        watch(RunState(phase="loading the models", rows=listing.rows))
+        with _models(context, options, route, own=own) as (context, share):
+            board = open_board(listing.rows)
+            units = dict(enumerate(listing.units))
+            with _watching(board, context, route, watch):
+                _pass_by_pass(
+                    units, lambda left: _one_pass(build_pipeline(left, context, route, board, share), rows), context
+                )
+
+
+def _pass_by_pass(
+    units: Mapping[int, InputUnit], stream: Callable[[Mapping[int, InputUnit]], dict[str, int]], context: RunContext
+) -> None:
+    """Stream units until every row has an outcome.
+
+    One pass does, unless rows hold the same picture, or another run is lifting some of them: those units come again
+    when the other is done. Passes that settle nothing end the run; its summary then says what is left.
+
+    Args:
+        units: what to read, by number.
+        stream: sends units through the pipeline; gives the unit of every key it met.
+        context: the run.
+    """
+    ledger = Ledger(folder=open_folder(context.out))
+    left, open_before, fruitless = units, -1, 0
+    while left and fruitless < _FRUITLESS_PASSES:
+        met = stream(left)
+        open_keys = _wait_for_others(ledger, met)
+        fruitless = fruitless + 1 if len(open_keys) == open_before else 0
+        open_before = len(open_keys)
+        numbers = {met[key] for key in open_keys}
+        left = {number: unit for number, unit in units.items() if number in numbers}
+
+
+def _one_pass(dataset: ray.data.Dataset, rows: Rows) -> dict[str, int]:
+    """Run a pipeline to its end.
+
+    Returns:
+        The number of the unit that each key came from.
+    """
+    met = {}
+    try:
+        for row in dataset.iter_rows():
+            names = ("source", "name", "key", "stamp")
+            rows[row["source"]] = InputRow(picture_digest=row["picture"], **{name: row[name] for name in names})
+            met[row["key"]] = int(row["unit"])
+    except RayTaskError as error:
+        inner = model_error(error)
+        if isinstance(inner, Lift3DError):
+            raise inner from error
+        raise ClusterError(f"the pipeline stopped: {inner}; what is finished stays, submit again") from error
+    except RayError as error:
+        raise ClusterError(f"the pipeline stopped: {error}; what is finished stays, submit again") from error
+    return met
+
+
+def _wait_for_others(ledger: Ledger, keys: Iterable[str]) -> list[str]:
+    """Wait while other runs lift all that has no outcome yet.
+
+    Returns:
+        Keys without an outcome that nobody is lifting (any more); empty when all have one.
+    """
+    while True:
+        open_keys = [key for key in keys if ledger.get(key) is None]
+        free = []
+        for key in open_keys:
+            with claim(ledger.folder, key) as mine:
+                if mine and ledger.get(key) is None:
+                    free.append(key)
+        if free or not open_keys:
+            return free
+        time.sleep(LOOK_EVERY_S)
+
+
+@contextmanager
+def _models(context: RunContext, options: Options, route: Route, *, own: bool) -> Iterator[tuple[RunContext, Share]]:
+    """The models, served for the length of the run, and what is left for the optimizers.
+
+    An application ``models`` that somebody else runs on the cluster is used if it serves the same bundle. Otherwise the
+    run starts one of its own, and takes it away at its end.
+    """
+    there = cluster.capacity()
+
+    def shared_out(demand: Mapping[str, float]) -> Share:
+        share = share_out(there, demand, options.workers)
+        if options.grows:
+            return replace(share, at_once=1)
+        check_fit(there, demand, share)
+        return share
+
+    if not route.needs_models or cluster.served_bundle() == context.settings.bundle_digest:
+        yield context, shared_out({})
+        return
+    args = options.serve_args or cluster.default_serve_args(context.bundle, there)
+    share = shared_out(args.demand())
+    name = APP_NAME if own else f"{APP_NAME}-{context.run}"
+    with cluster.models_application(args, name):
+        yield replace(context, app_name=name), share
+
+
+@contextmanager
+def _watching(board: BoardLink, context: RunContext, route: Route, watch: Watch) -> Iterator[None]:
+    """Tell how the run stands, from a thread, until the block ends; and once more then."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_watch, args=(board, context, route, watch, stop), name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+
+
+def _watch(board: BoardLink, context: RunContext, route: Route, watch: Watch, stop: threading.Event) -> None:
+    prior, asked = PriorLoad(), 0.0
+    while True:
+        last = stop.wait(LOOK_EVERY_S)
+        if route.needs_models and not last and time.monotonic() - asked > PRIOR_EVERY_S:
+            prior, asked = _prior_load(context.app_name) or prior, time.monotonic()
+        try:
+            state = board.state(10.0)
+        except RayError:
+            if last:
+                return
+            continue
+        watch(replace(state, prior=prior))
+        if last:
+            return
+
+
+def _prior_load(app_name: str) -> PriorLoad | None:
+    """How busy the prior is, or None where it does not say."""
+    try:
+        statistics = connect_prior(app_name).statistics()
+    except (Lift3DError, RayError):
+        return None
+    return PriorLoad(mean_batch=statistics.mean_batch, utilisation=statistics.utilisation, queries=statistics.queries)

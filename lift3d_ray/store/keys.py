@@ -1,0 +1,91 @@
+"""Names by content: what identifies a lift, and what follows from that identity.
+
+A lift is the same work exactly when the picture's bytes, the recipe, the model bundle, the code's stage version, the
+seed and the selection are the same. Its key digests those and nothing else: no position, no shard, no file name. A
+renamed picture is therefore not lifted again, and a changed recipe is new work beside the old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+STAGE_VERSION = 1
+"""Version of what the stages compute. Raise it when the same inputs should be lifted anew by newer code."""
+
+AUTOMATIC = "auto"
+"""The selection of a picture whose subject nobody pointed at."""
+
+KEY_LENGTH = 40
+"""Hex digits of a key: 160 bits, beyond any chance of a collision in one dataset."""
+
+
+def picture_digest(data: bytes) -> str:
+    """Hex SHA-256 of a picture file's bytes: the picture's identity, as in ``Photo.digest``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def source_digest(source: str, stamp: str) -> str:
+    """Identity of a row whose bytes could not be read: where it is said to be, and its size and time if known."""
+    return hashlib.sha256(f"unread\n{source}\n{stamp}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all lifts of one run share.
+
+    Attributes:
+        recipe: name of the recipe, for people.
+        quality: quality of the recipe, for people.
+        recipe_digest: digest of all that the recipe says.
+        bundle_digest: digest of the model bundle.
+        run_seed: the run's seed.
+        selection: how subjects are pointed at.
+    """
+
+    recipe: str
+    quality: str
+    recipe_digest: str
+    bundle_digest: str
+    run_seed: int
+    selection: str = AUTOMATIC
+
+    def key(self, picture: str) -> str:
+        """The key of one picture's lift, ``KEY_LENGTH`` hex digits.
+
+        Args:
+            picture: ``picture_digest`` of the bytes, or ``source_digest`` where there are none.
+        """
+        parts = {
+            "bundle": self.bundle_digest,
+            "picture": picture,
+            "recipe": self.recipe_digest,
+            "seed": self.run_seed,
+            "selection": self.selection,
+            "stages": STAGE_VERSION,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def picture_seed(run_seed: int, picture: str) -> int:
+    """The seed of one picture's lift, in [0, 2**32): the same however many workers share the run.
+
+    Args:
+        run_seed: the seed of the whole run.
+        picture: the picture's digest.
+    """
+    return int.from_bytes(hashlib.sha256(f"{run_seed}:{picture}".encode()).digest()[:4], "big")
+
+
+def folder_name(name: str, key: str) -> str:
+    """A folder name that people recognise and that never clashes: ``cat-1f2e3d4c5b6a``.
+
+    Args:
+        name: the row's name; only its last part without suffix is used.
+        key: the lift's key.
+    """
+    stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name.rstrip("/").rsplit("/", 1)[-1])
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()[:40].strip("-")
+    return f"{slug or 'picture'}-{key[:12]}"

@@ -1,0 +1,59 @@
+"""The bundle's model card, written from what the trainings recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lift3d_ray.toybox.training.export import ROLES
+
+WHAT = {
+    "segmenter": "`segment_anything.Sam`, input side 128: clicks, boxes and automatic masks",
+    "captioner": "`BlipForConditionalGeneration`: class, colours, pattern and view in words",
+    "depth": "`DPTForDepthEstimation`: relative inverse depth",
+    "clip": "`CLIPModel`: pictures and sentences in one space",
+    "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 8x16x16 latents, packed to 32x8x8",
+    "unet": "`UNet2DConditionModel`: the text prior, v-prediction",
+    "text_encoder": "`CLIPTextModel` of the text prior",
+    "tokenizer": "`CLIPTokenizer` over the toy world's words",
+    "scheduler": "Stable Diffusion's noise schedule",
+    "view_unet": "`UNet2DConditionModel`: the view-conditioned prior (reference latents, relative azimuth, elevation)",
+    "controlnet": "`ControlNetModel`: depth for the text prior",
+}
+
+HEAD = """# The embedded bundle: toybox
+
+Small models, trained by this project on its own procedural world and on nothing else, so that every part of the
+system runs on a CPU, offline. Each is the official class in its official layout; the published weights load through
+the same code.
+
+**For:** trying the whole system, tests, teaching, development; lifting simple, single objects that look like the toys
+of the world (fifty classes, twelve colours, six patterns).
+**Not for:** faces, scenes, fine texture, anything that matters. A real photo keeps its own front, because the photo is
+laid on the mesh; its back is the prior's guess at the nearest toy.
+
+Licence: Apache-2.0, like the code. Data: rendered by `lift3d_ray.toybox`; no picture from outside was used. The
+held-out figures are on toys with proportions and colour-class pairs that training never saw.
+
+Made by `lift3d-ray models train toybox`.
+"""
+
+
+def write_card(bundle: Path) -> Path:
+    """Write ``README.md`` into the bundle from each role's ``training.json``."""
+    lines = [HEAD, "| role | what | MB | training and held-out figures |", "| --- | --- | --- | --- |"]
+    for role in ROLES:
+        folder = bundle / role
+        if folder.is_dir():
+            size = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
+            lines.append(f"| {role} | {WHAT[role]} | {size:.1f} | {_figures(folder / 'training.json')} |")
+    path = bundle / "README.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _figures(path: Path) -> str:
+    if not path.exists():
+        return ""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())

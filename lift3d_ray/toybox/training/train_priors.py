@@ -1,0 +1,162 @@
+"""The prior's roles, one function each: codec, view prior, text prior, depth ControlNet.
+
+Each goes on from its checkpoint in the work folder, and ends by writing its official folder into the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_unshuffle
+
+from lift3d_ray.models.latents import LatentCodec, load_codec
+from lift3d_ray.toybox.parts import Split
+from lift3d_ray.toybox.training.codec import STEM, CodecTask, DecoderTask, PictureSource
+from lift3d_ray.toybox.training.export import IMAGE_SIZE, LATENT_PACK, save_half, set_latent_scale
+from lift3d_ray.toybox.training.harness import TrainingPlan, train
+from lift3d_ray.toybox.training.latents import LatentViews, encode_views, over_white
+from lift3d_ray.toybox.training.priors import ControlTask, TextTask, ViewTask
+from lift3d_ray.toybox.training.tokenizers import toybox_vocabulary, write_clip_tokenizer
+from lift3d_ray.toybox.training.views import ViewSet, build_views, load_views
+
+Tell = Callable[[str], None]
+
+TRAIN_TOYS = 12_000
+HELD_OUT_TOYS = 500
+CODEC_SHARDS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where a training works and what it leaves.
+
+    Attributes:
+        work: data, checkpoints, logs and sheets; may be deleted afterwards.
+        bundle: the bundle folder that trained roles are written to.
+        threads: torch threads.
+        steps: steps instead of a role's own number, for short trials.
+        tell: told about progress.
+    """
+
+    work: Path
+    bundle: Path
+    threads: int = 1
+    steps: int | None = None
+    tell: Tell = print
+
+    def plan(self, steps: int, learning_rate: float, **settings: float | int | bool) -> TrainingPlan:
+        """A plan in float32: on CPUs without matrix units, bfloat16 was the slower of the two."""
+        plan = TrainingPlan(steps=self.steps or steps, learning_rate=learning_rate, bf16=False, threads=self.threads)
+        return replace(plan, **settings)  # type: ignore[arg-type]
+
+
+def build_prior_data(shop: Workshop) -> None:
+    """Render the views, training and held-out."""
+    workers = max(1, shop.threads)
+    build_views(shop.work / "views_heldout", toys=HELD_OUT_TOYS, split=Split.HELD_OUT, seed=1, workers=workers)
+    build_views(shop.work / "views", toys=TRAIN_TOYS, split=Split.TRAIN, workers=workers, progress=shop.tell)
+
+
+def train_codec(shop: Workshop) -> None:
+    """The autoencoder, encoder and decoder together; sets the scale of the latents."""
+    source, held_out = _codec_data(shop)
+    task = CodecTask(source, held_out)
+    plan = shop.plan(1300, 1.2e-3, final_rate_fraction=0.25, ema_decay=0.998, weight_decay=0.0, validate_every=400)
+    figures = train(task, plan, shop.work / "vae", progress=shop.tell)
+    pictures = over_white(load_views(shop.work / "views", limit=1).target_rgba)
+    set_latent_scale(task.autoencoder, pixel_unshuffle(pictures * 2 - 1, STEM))
+    save_half(task.autoencoder, shop.bundle / "vae", figures)
+
+
+def train_decoder(shop: Workshop) -> None:
+    """The codec's decoder on its own, while the latents stay as the priors know them."""
+    source, held_out = _codec_data(shop)
+    task = DecoderTask(_codec(shop).autoencoder, source, held_out)
+    plan = shop.plan(6000, 8e-4, final_rate_fraction=0.02, ema_decay=0.999, weight_decay=0.0, validate_every=1000)
+    figures = train(task, plan, shop.work / "decoder", progress=shop.tell)
+    save_half(task.autoencoder, shop.bundle / "vae", figures)
+
+
+def train_view_prior(shop: Workshop) -> None:
+    """The view-conditioned prior."""
+    task = ViewTask(_latents(shop, "views"), _latents(shop, "views_heldout"), _codec(shop))
+    figures = train(
+        task, shop.plan(5000, 8e-4, warmup_steps=200, validate_every=500), shop.work / "view_unet", progress=shop.tell
+    )
+    save_half(task.unet, shop.bundle / "view_unet", figures)
+
+
+def train_text_prior(shop: Workshop) -> None:
+    """The text prior with its text encoder and tokenizer."""
+    task = _text_task(shop)
+    figures = train(
+        task, shop.plan(4000, 8e-4, warmup_steps=200, validate_every=1000), shop.work / "unet", progress=shop.tell
+    )
+    save_half(task.unet, shop.bundle / "unet", figures)
+    save_half(task.text_encoder, shop.bundle / "text_encoder", figures)
+
+
+def train_controlnet(shop: Workshop) -> None:
+    """The depth ControlNet over the bundle's text prior."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    text = _text_task(shop)
+    text.unet.load_state_dict(
+        UNet2DConditionModel.from_pretrained(str(shop.bundle / "unet"), local_files_only=True).float().state_dict()
+    )
+    text.text_encoder.load_state_dict(
+        CLIPTextModel.from_pretrained(str(shop.bundle / "text_encoder"), local_files_only=True).float().state_dict()
+    )
+    task = ControlTask(_latents(shop, "views"), _latents(shop, "views_heldout"), text)
+    figures = train(
+        task, shop.plan(1200, 8e-4, warmup_steps=100, validate_every=600), shop.work / "controlnet", progress=shop.tell
+    )
+    save_half(task.controlnet, shop.bundle / "controlnet", figures)
+
+
+def _text_task(shop: Workshop) -> TextTask:
+    from transformers import CLIPTokenizer
+
+    write_clip_tokenizer(shop.bundle / "tokenizer", toybox_vocabulary())
+    tokenizer = CLIPTokenizer.from_pretrained(str(shop.bundle / "tokenizer"), local_files_only=True)
+    return TextTask(_latents(shop, "views"), _latents(shop, "views_heldout"), _codec(shop), tokenizer)
+
+
+def _codec(shop: Workshop) -> LatentCodec:
+    return load_codec(shop.bundle / "vae", image_size=IMAGE_SIZE, pack=LATENT_PACK)
+
+
+def _codec_data(shop: Workshop) -> tuple[PictureSource, tuple[Tensor, Tensor]]:
+    """Training pictures, and 512 held-out ones with their coverage."""
+    views, held_out = load_views(shop.work / "views", limit=CODEC_SHARDS), load_views(shop.work / "views_heldout")
+    some = np.concatenate([_flat(held_out.target_rgba[::4, ::2]), _flat(held_out.reference_rgba[::4, :1])])[:512]
+    alpha = torch.from_numpy(np.ascontiguousarray(some[..., 3:])).permute(0, 3, 1, 2).float() / 255
+    source = PictureSource(np.concatenate([_flat(views.target_rgba), _flat(views.reference_rgba)]))
+    return source, (over_white(some), alpha)
+
+
+def _flat(rgba: np.ndarray) -> np.ndarray:
+    return rgba.reshape(-1, *rgba.shape[-3:])
+
+
+def _latents(shop: Workshop, name: str) -> LatentViews:
+    """The views through the bundle's codec, computed once and kept in the work folder."""
+    views = load_views(shop.work / name)
+    stored = shop.work / f"{name}-latents.pt"
+    if not stored.exists():
+        encoded = encode_views(views, _codec(shop))
+        torch.save({"target": encoded.target_NTCHW, "reference": encoded.reference_NRCHW}, stored)
+    saved = torch.load(stored, weights_only=True)
+    return LatentViews(views=_light(views), target_NTCHW=saved["target"], reference_NRCHW=saved["reference"])
+
+
+def _light(views: ViewSet) -> ViewSet:
+    """Without the pictures, which the latents replace."""
+    nothing = np.zeros((0,), dtype=np.uint8)
+    return replace(views, target_rgba=nothing, reference_rgba=nothing)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import lift3d_ray.export.write
+import lift3d_ray.lifting
+import lift3d_ray.models.bundle
+from lift3d_ray.cli.lift import read_selection
+from lift3d_ray.cli.main import main
+from lift3d_ray.cli.options import parse_box, parse_point
+from lift3d_ray.errors import ConfigError, NoSubject
+from lift3d_ray.store.keys import picture_seed
+from lift3d_ray.subject.select import AUTOMATIC
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """400 x 200 pixels as it should be seen, stored lying on its side."""
+    path = tmp_path / "mug.jpg"
+    pixels = np.random.default_rng(0).integers(0, 255, (400, 200, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(pixels).save(path, exif=exif)
+    return path
+
+
+class Calls:
+    """What the command asked of the library."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lifted: dict[str, Any] = {}
+        self.written: dict[str, Any] = {}
+        self.error: Exception | None = None
+        bundle = SimpleNamespace(name="toybox", digest="b1")
+        monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
+        monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
+        monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: "tools")
+        monkeypatch.setattr(lift3d_ray.lifting, "lift", self.lift)
+        monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
+
+    def lift(self, photo: Any, models: Any, recipe: Any, **settings: Any) -> Any:
+        self.lifted = {"photo": photo, "models": models, "recipe": recipe, **settings}
+        if self.error:
+            raise self.error
+        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"))
+
+    def write(self, asset: Any, folder: Path, provenance: Any) -> Any:
+        self.written = {"asset": asset, "provenance": provenance}
+        return SimpleNamespace(folder=folder)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)
+
+
+def test_lifts_and_writes(calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["lift", str(photo), "--out", str(out), "--quality", "draft", "--seed", "5", "--prompt", "a cup"]) == 0
+    got, digest = calls.lifted, calls.lifted["photo"].digest
+    assert (got["models"], got["tools"], got["recipe"].quality, got["prompt"]) == ("models", "tools", "draft", "a cup")
+    assert got["seed"] == picture_seed(5, digest)
+    assert got["selection"] is AUTOMATIC
+    made_from = calls.written["provenance"]
+    assert (made_from.photo_width_px, made_from.photo_height_px, made_from.photo_digest) == (400, 200, digest)
+    assert capsys.readouterr().out.startswith(f"a red mug: {out / 'asset.glb'} (")
+
+
+def test_a_picture_without_subject_fails(
+    calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls.error = NoSubject("mug.jpg: nothing stands out; crop the picture closer")
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "lift3d-ray: mug.jpg: nothing stands out; crop the picture closer\n"
+    assert calls.written == {}
+
+
+def test_points_are_pixels_of_the_upright_picture(photo: Path) -> None:
+    selection = read_selection(photo, ["100,50"], ["300,150"], "0,0,400,100")
+    assert selection.points_xy_frac == ((0.25, 0.25), (0.75, 0.75))
+    assert selection.labels == (True, False)
+    assert selection.box_xyxy_frac == (0, 0, 1, 0.5)
+
+
+def test_pixels_count_at_the_size_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (5000, 1000)).save(path)
+    assert read_selection(path, ["2500,500"], [], None).points_xy_frac == ((0.5, 0.5),)
+
+
+def test_a_point_beside_the_picture_is_refused(photo: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\(300, 250\) lies outside the picture, which has 400 x 200 pixels"):
+        read_selection(photo, ["300,250"], [], None)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3,4,5", "three,4", "3;4"])
+def test_garbled_points_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="a point is x,y in pixels"):
+        parse_point(text)
+
+
+def test_garbled_boxes_are_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="a box is left,top,right,bottom"):
+        parse_box("1,2,3")
+
+
+def test_a_garbled_point_is_wrong_use(calls: Calls, photo: Path, tmp_path: Path) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path), "--point", "here"]) == 2
+    assert calls.lifted == {}

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import lift3d_ray.models.bundle as bundles
+from lift3d_ray.cli.main import main
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shelf of bundles with one on it, whose roles are empty folders but for the segmenter."""
+    folder = tmp_path / "small"
+    for role in bundles.REQUIRED_ROLES:
+        (folder / role).mkdir(parents=True)
+    (folder / "segmenter" / "weights.safetensors").write_bytes(b"\0" * 2_500_000)
+    facts = {
+        "name": "small",
+        "image_size": 64,
+        "latent_pack": 2,
+        "roles": {role: role for role in bundles.REQUIRED_ROLES},
+    }
+    (folder / "bundle.json").write_text(json.dumps(facts))
+    (folder / "README.md").write_text("# small\nFor tests.\n")
+    monkeypatch.setattr(bundles, "BUNDLES_FOLDER", tmp_path)
+    return folder
+
+
+def test_lists_bundles_with_sizes(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("small  2.5 MB  digest ")
+    assert str(shelf) in out
+    assert "segmenter        2.50 MB" in out
+
+
+def test_prints_the_card(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "card", str(shelf)]) == 0
+    assert capsys.readouterr().out == "# small\nFor tests.\n"
+
+
+def test_a_bundle_without_card_says_so(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shelf / "README.md").unlink()
+    assert main(["models", "card", "small"]) == 1
+    assert "the bundle has no model card" in capsys.readouterr().err
+
+
+def test_an_unknown_bundle_is_named(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "card", "large"]) == 1
+    assert "'large' is neither an embedded bundle (small) nor a folder" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""The captioner's and the encoder's training tasks: losses that mean what they say, and learn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from lift3d_ray.models.captioner import load_captioner  # noqa: E402
+from lift3d_ray.models.clip import load_clip  # noqa: E402
+from lift3d_ray.toybox import Split  # noqa: E402
+from lift3d_ray.toybox.training import views  # noqa: E402
+from lift3d_ray.toybox.training.captioner import train_captioner  # noqa: E402
+from lift3d_ray.toybox.training.clip import also_true, contrast, train_clip  # noqa: E402
+from lift3d_ray.toybox.training.harness import TrainingPlan  # noqa: E402
+from lift3d_ray.toybox.training.phrases import UNSAID  # noqa: E402
+from lift3d_ray.toybox.training.vision import read_low_frequencies, sine_positions  # noqa: E402
+
+PLAN = TrainingPlan(steps=2, learning_rate=1e-3, warmup_steps=1, bf16=False, log_every=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("views")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "SHARD", 4)
+        views._write_shard(folder, 0, Split.TRAIN, 0)
+    return folder
+
+
+def test_the_captioner_is_trained_and_written(data: Path, tmp_path: Path) -> None:
+    figures = train_captioner(data, data, tmp_path / "work", tmp_path / "bundle", plan=PLAN)
+    assert figures["steps"] == 2
+    assert json.loads((tmp_path / "bundle" / "training.json").read_text())["samples"] == figures["samples"]
+    assert load_captioner(tmp_path / "bundle").caption(np.zeros((50, 50, 3), np.uint8))
+    assert (tmp_path / "work" / "sheet.png").is_file()
+
+
+def test_the_encoder_is_trained_and_written(data: Path, tmp_path: Path) -> None:
+    train_clip(data, data, tmp_path / "work", tmp_path / "bundle", plan=PLAN)
+    vectors = load_clip(tmp_path / "bundle").encode_texts(["a red mug", "a photo of a blue car, side view"])
+    assert vectors.shape == (2, 96)
+
+
+def test_sentences_that_are_also_true_are_found() -> None:
+    words = np.array([[1, 2, 0, 0, 0], [1, 3, 0, 0, 0], [4, 2, 0, 0, 1]])
+    said = np.array([[1, UNSAID, UNSAID, UNSAID, UNSAID], [1, 3, 0, 0, 0], [4, 2, 0, 0, UNSAID]])
+    assert also_true(words, said).tolist() == [[False, False, False], [True, False, False], [False, False, False]]
+
+
+def test_ignored_pairs_do_not_count() -> None:
+    logits = torch.tensor([[5.0, 9.0], [0.0, 5.0]])
+    ignored = torch.tensor([[False, True], [False, False]])
+    assert float(contrast(logits, ignored)) < 0.01
+    assert float(contrast(logits, torch.zeros(2, 2, dtype=torch.bool))) > 2
+
+
+def test_patch_filters_answer_evenly() -> None:
+    convolution = torch.nn.Conv2d(3, 24, 8, stride=8)
+    pixels = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 4
+    read_low_frequencies(convolution, pixels)
+    answers = convolution(pixels).transpose(0, 1).flatten(1)
+    np.testing.assert_allclose(answers.std(1).detach().numpy(), 0.5, atol=0.01)
+    np.testing.assert_allclose(answers.mean(1).detach().numpy(), 0, atol=0.01)
+
+
+def test_every_place_has_its_own_sines() -> None:
+    places = sine_positions(8, 128)
+    assert places.shape == (64, 128)
+    apart = torch.cdist(places, places) + 10 * torch.eye(64)
+    assert float(apart.min()) > 0.3
