@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from json import dumps
 from typing import TYPE_CHECKING, Annotated
@@ -51,11 +52,16 @@ def evaluate(
     mean, copy = run_exams(count, lifted, told=told)
     if json:
         figures = {"mean": mean, "copy": copy, **dict(rows)}
-        print(dumps({name: dataclasses.asdict(score) for name, score in figures.items()}, indent=2))
+        print(dumps({name: _plain(score) for name, score in figures.items()}, indent=2))
         return
     print(line("", None))
     print(line(f"mesh, mean of {count}", mean))
     print(line("the photo itself, copied", copy))
+
+
+def _plain(score: Score) -> dict[str, float | None]:
+    """A score as JSON values: null where there is no figure."""
+    return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(score).items()}
 
 
 def line(name: str, score: Score | None) -> str:

@@ -48,7 +48,8 @@ def lift(
     selection = read_selection(photo, point or [], not_point or [], box)
 
     from lift3d_ray import lifting
-    from lift3d_ray.cli.progress import duration, lift_watch
+    from lift3d_ray.batch.progress import duration
+    from lift3d_ray.cli.progress import lift_watch
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models

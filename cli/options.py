@@ -15,7 +15,7 @@ BundleName = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary to stdout as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,13 +44,13 @@ def submit(
     json: options.AsJson = False,
 ) -> None:
     """Lift many pictures into one folder. What is there already is not lifted again."""
+    from lift3d_ray.batch.progress import show
     from lift3d_ray.batch.submit import Options
     from lift3d_ray.batch.submit import submit as run
-    from lift3d_ray.cli.progress import run_watch
 
     chosen = by_name(recipe, quality)
     try:
-        with run_watch(sys.stderr, quiet=quiet or dry_run) as watch:
+        with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
                 inputs,
                 out,
@@ -67,7 +66,7 @@ def submit(
         # Pictures that are at fault are rows of the summary; what arrives here is a list that cannot be made.
         raise ConfigError(str(error)) from error
     if json:
-        print(dumps(as_dict(summary, out), indent=2))
+        print(dumps(as_dict(summary, out)))
     elif not quiet:
         print("\n".join(in_words(summary, out)))
     raise typer.Exit(summary.exit_status)
@@ -81,6 +80,7 @@ def gallery(out: str) -> str:
 def as_dict(summary: RunSummary, out: str) -> dict[str, object]:
     """A summary as plain JSON values."""
     return {
+        "event": "summary",
         "status": summary.exit_status,
         **{
             field.name: getattr(summary, field.name)
@@ -98,7 +98,7 @@ def as_dict(summary: RunSummary, out: str) -> dict[str, object]:
 
 def in_words(summary: RunSummary, out: str) -> list[str]:
     """A summary as lines for people: the counts, each failure with its reason, and where to look."""
-    from lift3d_ray.cli.progress import duration
+    from lift3d_ray.batch.progress import duration
 
     counts = [
         (summary.done, "lifted"),

@@ -36,12 +36,13 @@ class _Remote:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    def _ask(self, method: str, *values: Any, handle: DeploymentHandle[Any] | None = None) -> Any:
-        asked = handle or self._handle
+    def _ask(self, method: str, *values: Any, first: DeploymentHandle[Any] | None = None) -> Any:
+        """Ask by this handle, or by another first and by this one if that fails."""
+        ways = iter([first] if first is not None else [])
         return ask(
-            lambda: getattr(asked, method).remote(*values),
+            lambda: getattr(next(ways, self._handle), method).remote(*values),
             timeout_s=self._timeout_s,
-            what=f"{asked.deployment_name}.{method}",
+            what=f"{self._handle.deployment_name}.{method}",
         )
 
 
@@ -92,7 +93,7 @@ class RemotePrior(_Remote):
         """See ``NoisePredictor``."""
         # The others are asked once a scene; this one hundreds of times, so its transport is chosen by size.
         direct = self._handle.options(_by_reference=False) if _query_bytes(query) <= DIRECT_LIMIT_BYTES else None
-        answer: NoisePrediction = self._ask("predict_noise", query, handle=direct)
+        answer: NoisePrediction = self._ask("predict_noise", query, first=direct)
         return replace(answer, noise_BCHW=_owned(answer.noise_BCHW))
 
     def statistics(self) -> PriorStatistics:

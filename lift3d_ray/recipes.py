@@ -70,20 +70,20 @@ class PoseConfig:
     """Finding how the photo looks at its subject.
 
     Attributes:
-        elevations_deg: candidates to draw and compare; one candidate = assume it.
-        draws: drawings a candidate.
+        elevations_deg: candidates to compare; one candidate = assume it.
+        draws: drawings that the framing is measured in.
         steps: sampling steps a drawing.
-        scale: guidance of the drawings.
+        noises: noises under which every candidate is tried.
     """
 
     elevations_deg: tuple[float, ...] = (0.0, 10.0, 20.0, 30.0, 40.0)
-    draws: int = 2
-    steps: int = 10
-    scale: float = 1.5
+    draws: int = 8
+    steps: int = 8
+    noises: int = 6
 
     def __post_init__(self) -> None:
         _require(len(self.elevations_deg) >= 1, "pose needs at least one candidate elevation")
-        _require(self.draws >= 1 and self.steps >= 1, f"draws and steps must be at least 1, got {self}")
+        _require(min(self.draws, self.steps, self.noises) >= 1, f"draws, steps and noises must be at least 1, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class OptimizeConfig:
     timestep_end: tuple[float, float] = (0.2, 0.5)
     azimuth_start_deg: float = 60.0
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
-    sharpness: tuple[float, float] = (8.0, 16.0)
+    sharpness: tuple[float, float] = (8.0, 30.0)
     warmup_steps: int = 10
 
     def __post_init__(self) -> None:
@@ -222,7 +222,7 @@ def make_it_3d(quality: Quality = Quality.STANDARD) -> Recipe:
         Recipe(
             name="make-it-3d",
             quality=quality,
-            guidance=(GuidanceTerm(conditioning=Conditioning.VIEW, scale=1.5),),
+            guidance=(GuidanceTerm(conditioning=Conditioning.VIEW, scale=1.0),),
         )
     )
 
@@ -234,7 +234,7 @@ def anything_3d(quality: Quality = Quality.STANDARD) -> Recipe:
             name="anything-3d",
             quality=quality,
             guidance=(
-                GuidanceTerm(conditioning=Conditioning.VIEW, scale=1.5, weight=0.5),
+                GuidanceTerm(conditioning=Conditioning.VIEW, scale=1.0, weight=0.5),
                 GuidanceTerm(conditioning=Conditioning.DEPTH, scale=3.0, weight=0.5),
             ),
         )
@@ -246,7 +246,7 @@ def _sized(recipe: Recipe) -> Recipe:
     if recipe.quality is Quality.DRAFT:
         return replace(
             recipe,
-            pose=replace(pose, draws=1, steps=8),
+            pose=replace(pose, draws=4, noises=4),
             optimize=replace(optimize, steps=120, resolutions=(32, 48), reference_rays=1024),
             mesh=replace(mesh, resolution=80, faces=12000, points=10000, turntable_frames=24),
         )

@@ -15,6 +15,9 @@ from lift3d_ray.types import Progress
 
 Ending = Literal["done", "failed", "skipped", "elsewhere"]
 
+STAGES = ("perceive", "optimize")
+"""Stages that a row may lose its worker in."""
+
 BUSY = 0
 """Answer of ``begin`` where another row with the same picture is being lifted now."""
 
@@ -129,17 +132,18 @@ class RunBoard:
         if key in self._running:
             self._running[key].progress = progress
 
-    def wait(self, key: str) -> None:
-        """Say that a row waits for its next stage."""
+    def wait(self, stage: str, key: str) -> None:
+        """Say that a row came through a stage well, and waits for the next."""
         self._running.pop(key, None)
+        self._attempts.pop((stage, key), None)
 
     def end(self, key: str, source: str, ending: Ending) -> None:
         """Say how a row ended; ``elsewhere`` rows are not counted, for they come again."""
         if self._holders.get(key) == source:
             del self._holders[key]
             self._running.pop(key, None)
-            for stage in [stage for stage, attempted in self._attempts if attempted == key]:
-                del self._attempts[stage, key]
+            for stage in STAGES:
+                self._attempts.pop((stage, key), None)
         if ending != "elsewhere":
             self._endings.setdefault((key, source), ending)
 

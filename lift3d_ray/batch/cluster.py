@@ -49,7 +49,7 @@ def ray_cluster(address: str | None) -> Iterator[bool]:
             _connect(address, temporary)
             yield not address
         finally:
-            if not address:
+            if not address and ray.is_initialized():
                 serve.shutdown()
             ray.shutdown()
             if temporary is not None:

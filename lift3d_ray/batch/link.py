@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,9 +27,9 @@ class BoardLink:
         """See ``RunBoard.report``."""
         self.actor.report.remote(key, progress)
 
-    def wait(self, key: str) -> None:
+    def wait(self, stage: str, key: str) -> None:
         """See ``RunBoard.wait``."""
-        self.actor.wait.remote(key)
+        self.actor.wait.remote(stage, key)
 
     def end(self, key: str, source: str, ending: Ending) -> None:
         """See ``RunBoard.end``."""
@@ -42,6 +44,11 @@ class BoardLink:
         return cast(RunState, ray.get(self.actor.state.remote(), timeout=timeout_s))
 
 
-def open_board(rows: int) -> BoardLink:
-    """Start the board of a run. It takes no CPU, and ends with the last link to it."""
-    return BoardLink(actor=ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows))
+@contextmanager
+def open_board(rows: int) -> Iterator[BoardLink]:
+    """The board of a run, for its length. It takes no CPU."""
+    actor = ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows)
+    try:
+        yield BoardLink(actor=actor)
+    finally:
+        ray.kill(actor)

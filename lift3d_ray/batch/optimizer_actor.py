@@ -13,7 +13,7 @@ import pyarrow as pa
 from lift3d_ray.batch.failures import Failure, attempt
 from lift3d_ray.batch.resources import Share
 from lift3d_ray.batch.route import Perceived, Report, Route, RunContext
-from lift3d_ray.batch.stages import Row, RowBook, one_row, settled
+from lift3d_ray.batch.stages import Row, RowBook, one_row, recorded
 from lift3d_ray.export.result import Provenance
 from lift3d_ray.store.claims import claim
 from lift3d_ray.store.keys import folder_name, picture_seed
@@ -28,7 +28,7 @@ REPORT_EVERY_S = 0.25
 
 
 class OptimizeScenes:
-    """Rows with perceptions -> settled rows, their assets in place and in the ledger. An actor's class.
+    """Rows with perceptions -> recorded rows, their assets in place and in the ledger. An actor's class.
 
     The asset is written here rather than in a stage of its own: so it never crosses a process, and the claim on the
     picture is held by the one process whose death should release it.
@@ -42,7 +42,7 @@ class OptimizeScenes:
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One table per row."""
         for row in table.to_pylist():
-            yield one_row(row if row["settled"] else self._one(row))
+            yield one_row(row if row["ended"] else self._one(row))
 
     def _one(self, row: Row) -> Row:
         ended = self._book.take_up("optimize", row)
@@ -50,9 +50,8 @@ class OptimizeScenes:
             return ended
         with claim(self._book.ledger.folder, row["key"]) as mine:
             if not mine:
-                self._book.board.end(row["key"], row["source"], "elsewhere")
-                return settled(row)
-            outcome = self._book.recorded(row)
+                return self._book.leave(row)
+            outcome = self._book.final(row)
             if outcome is not None:
                 return self._book.skip(row, outcome)
             result = attempt(lambda: self._lift(row))
@@ -60,7 +59,7 @@ class OptimizeScenes:
                 return self._book.fail(row, result)
             self._book.ledger.put(result)
         self._book.board.end(row["key"], row["source"], "done")
-        return settled(row)
+        return recorded(row)
 
     def _lift(self, row: Row) -> Outcome:
         """Optimise, write and put in place; the ledger row is the caller's, last of all."""

@@ -1,4 +1,4 @@
-"""The stream: units -> bytes -> perceptions -> one scene per block -> optimizer actors -> settled rows."""
+"""The stream: units -> bytes -> perceptions -> optimizer actors, one scene at a time -> ended rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def build_pipeline(
         share: what the optimizer actors get.
 
     Returns:
-        A dataset of settled rows in ``stages.ROW_SCHEMA``: as many as the units hold.
+        A dataset of ended rows in ``stages.ROW_SCHEMA``, as many as the units hold. Iterate it in ``data_settings``.
     """
     items = [{"unit": number, "spec": pickle.dumps(unit)} for number, unit in units.items()]
     pictures = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS)).map_batches(
@@ -48,9 +48,9 @@ def build_pipeline(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=PERCEIVER_CPUS,
-        compute=ActorPoolStrategy(size=1),
+        compute=ActorPoolStrategy(size=share.perceivers),
     )
-    return perceived.repartition(target_num_rows_per_block=1).map_batches(
+    return perceived.map_batches(
         OptimizeScenes,
         fn_constructor_kwargs={"context": context, "route": route, "board": board, "share": share},
         batch_size=1,
@@ -62,10 +62,15 @@ def build_pipeline(
 
 
 @contextmanager
-def quiet_data() -> Iterator[None]:
-    """Ray Data without its progress bars, and without its guard that takes a long scene for a hang."""
+def data_settings() -> Iterator[None]:
+    """Ray Data as a run wants it: one row per block, no progress bars, and no guard that takes a long scene for a hang.
+
+    Blocks are cut by size, and every row is larger than one byte. A repartition would do the same in tasks of its own,
+    which ask for a whole CPU each, and on a small machine wait for ever for the optimizers to leave one.
+    """
     context = DataContext.get_current()
     wanted = {
+        "target_max_block_size": 1,
         "execution_no_progress_timeout_s": -1,
         "enable_progress_bars": False,
         "print_on_execution_start": False,

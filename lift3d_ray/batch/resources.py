@@ -21,6 +21,9 @@ READER_CPUS = 0.1
 OPTIMIZER_BYTES = 1 << 30
 """Memory that an optimizer actor takes at most, libraries included."""
 
+OPTIMIZERS_PER_PERCEIVER = 8
+"""A lift takes minutes, its perception seconds: one perceiver keeps this many optimizers busy."""
+
 _SMALL_MACHINE_CPUS = 4
 
 
@@ -31,6 +34,7 @@ class Share:
     Attributes:
         workers: actors at most.
         at_once: actors to start with; the others come as nodes do.
+        perceivers: actors that ask the perception models for them.
         cpus: logical CPUs of each.
         gpus: GPUs of each, or a share of one; 0 = lift on the CPU.
         threads: CPU threads of each.
@@ -41,6 +45,7 @@ class Share:
     gpus: float
     threads: int
     at_once: int = 1
+    perceivers: int = 1
 
 
 def share_out(capacity: Mapping[str, float], models: Mapping[str, float], workers: int | None = None) -> Share:
@@ -60,19 +65,28 @@ def share_out(capacity: Mapping[str, float], models: Mapping[str, float], worker
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
-    cpus = capacity.get("CPU", 0.0) - models.get("CPU", 0.0) - PERCEIVER_CPUS - READER_CPUS
+    cpus = capacity.get("CPU", 0.0) - models.get("CPU", 0.0)
     gpus = capacity.get("GPU", 0.0) - models.get("GPU", 0.0)
     if gpus > 0:
         count = workers or (int(gpus) if gpus >= 1 else 2)
-        part = 1.0 if count <= gpus else _whole_or_part(gpus / count)
-        cpu_part = _whole_or_part(min(1.0, max(cpus, 0.0) / count))
-        return Share(workers=count, cpus=cpu_part, gpus=part, threads=1, at_once=count)
+        return _equal_parts(count, min(float(count), cpus), 1.0 if count <= gpus else _whole_or_part(gpus / count))
     total = capacity.get("CPU", 0.0)
     usable = total if total <= _SMALL_MACHINE_CPUS else total - max(1.0, total // 8)
-    fitting = max(1, int(capacity.get("memory", math.inf) // OPTIMIZER_BYTES)) if "memory" in capacity else 1 << 30
-    count = workers or max(1, min(int(usable), fitting))
-    part = _whole_or_part(max(cpus, 0.0) / count)
-    return Share(workers=count, cpus=part, gpus=0.0, threads=max(1, int(part)), at_once=count)
+    fitting = int(capacity.get("memory", math.inf) // OPTIMIZER_BYTES) if "memory" in capacity else int(usable)
+    return _equal_parts(workers or max(1, min(int(usable), fitting)), cpus, 0.0)
+
+
+def _equal_parts(workers: int, cpus: float, gpus_each: float) -> Share:
+    """Optimizers that share CPUs equally, after what their perceivers need."""
+    perceivers = math.ceil(workers / OPTIMIZERS_PER_PERCEIVER)
+    part = _whole_or_part(max(0.0, cpus - waiting_cpus(perceivers)) / workers)
+    threads = 1 if gpus_each else max(1, int(part))
+    return Share(workers=workers, cpus=part, gpus=gpus_each, threads=threads, at_once=workers, perceivers=perceivers)
+
+
+def waiting_cpus(perceivers: int) -> float:
+    """Logical CPUs of the actors and tasks that mostly wait."""
+    return perceivers * PERCEIVER_CPUS + READER_CPUS
 
 
 def check_fit(capacity: Mapping[str, float], models: Mapping[str, float], share: Share) -> None:
@@ -82,7 +96,7 @@ def check_fit(capacity: Mapping[str, float], models: Mapping[str, float], share:
         ClusterError: the models and one optimizer actor together ask for more than there is.
     """
     wanted = {
-        "CPU": (models.get("CPU", 0.0), PERCEIVER_CPUS + READER_CPUS, max(share.cpus, 0.01)),
+        "CPU": (models.get("CPU", 0.0), waiting_cpus(share.perceivers), max(share.cpus, 0.01)),
         "GPU": (models.get("GPU", 0.0), 0.0, share.gpus),
     }
     short = [

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import ray
@@ -16,9 +16,10 @@ from lift3d_ray.batch import cluster
 from lift3d_ray.batch.board import PriorLoad, RunState
 from lift3d_ray.batch.inputs import Listing
 from lift3d_ray.batch.link import BoardLink, open_board
-from lift3d_ray.batch.pipeline import build_pipeline, quiet_data
+from lift3d_ray.batch.pipeline import build_pipeline, data_settings
 from lift3d_ray.batch.resources import Share, check_fit, share_out
 from lift3d_ray.batch.route import Route, RunContext
+from lift3d_ray.batch.stages import Row, ending_of
 from lift3d_ray.batch.units import InputUnit
 from lift3d_ray.deployments.app import APP_NAME
 from lift3d_ray.deployments.failures import model_error
@@ -56,79 +57,91 @@ def run_on_cluster(
         BundleError: the models did not start.
         ClusterError: the cluster cannot be reached, the run does not fit it, or the pipeline stopped.
     """
-    with cluster.ray_cluster(options.address) as own, quiet_data():
+    with cluster.ray_cluster(options.address) as own, data_settings():
         watch(RunState(phase="loading the models", rows=listing.rows))
-        with _models(context, options, route, own=own) as (context, share):
-            board = open_board(listing.rows)
-            units = dict(enumerate(listing.units))
+        with _models(context, options, route, own=own) as (context, share), open_board(listing.rows) as board:
+            passes = _Passes(context=context, board=board, units=dict(enumerate(listing.units)), rows=rows)
             with _watching(board, context, route, watch):
-                _pass_by_pass(
-                    units, lambda left: _one_pass(build_pipeline(left, context, route, board, share), rows), context
-                )
+                passes.run(lambda units: build_pipeline(units, context, route, board, share))
 
 
-def _pass_by_pass(
-    units: Mapping[int, InputUnit], stream: Callable[[Mapping[int, InputUnit]], dict[str, int]], context: RunContext
-) -> None:
-    """Stream units until every row has an outcome.
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """Streams units through the pipeline until every row has an outcome.
 
-    One pass does, unless rows hold the same picture, or another run is lifting some of them: those units come again
-    when the other is done. Passes that settle nothing end the run; its summary then says what is left.
+    One pass does, unless rows hold the same picture, or another run is lifting some of them: those that were left to
+    another come again if the other did not finish them.
 
-    Args:
-        units: what to read, by number.
-        stream: sends units through the pipeline; gives the unit of every key it met.
+    Attributes:
         context: the run.
+        board: the run's board.
+        units: what to read, by number.
+        rows: filled with the input rows, by source.
     """
-    ledger = Ledger(folder=open_folder(context.out))
-    left, open_before, fruitless = units, -1, 0
-    while left and fruitless < _FRUITLESS_PASSES:
-        met = stream(left)
-        open_keys = _wait_for_others(ledger, met)
-        fruitless = fruitless + 1 if len(open_keys) == open_before else 0
-        open_before = len(open_keys)
-        numbers = {met[key] for key in open_keys}
-        left = {number: unit for number, unit in units.items() if number in numbers}
 
+    context: RunContext
+    board: BoardLink
+    units: Mapping[int, InputUnit]
+    rows: Rows
 
-def _one_pass(dataset: ray.data.Dataset, rows: Rows) -> dict[str, int]:
-    """Run a pipeline to its end.
+    def run(self, build: Callable[[Mapping[int, InputUnit]], ray.data.Dataset]) -> None:
+        """Passes that settle nothing end the run; its summary then says what is left."""
+        ledger = Ledger(folder=open_folder(self.context.out))
+        units, open_before, fruitless = self.units, -1, 0
+        while units and fruitless < _FRUITLESS_PASSES:
+            left = self._stream(build(units))
+            open_keys = self._wait_for_others(ledger, {str(row["key"]) for row in left})
+            for row in left:
+                outcome = ledger.get(row["key"])
+                if outcome is not None and row["key"] not in open_keys:
+                    self.board.end(row["key"], row["source"], ending_of(outcome, self.context.run))
+            fruitless = fruitless + 1 if len(open_keys) == open_before else 0
+            open_before = len(open_keys)
+            numbers = {int(row["unit"]) for row in left if row["key"] in open_keys}
+            units = {number: self.units[number] for number in sorted(numbers)}
 
-    Returns:
-        The number of the unit that each key came from.
-    """
-    met = {}
-    try:
-        for row in dataset.iter_rows():
-            names = ("source", "name", "key", "stamp")
-            rows[row["source"]] = InputRow(picture_digest=row["picture"], **{name: row[name] for name in names})
-            met[row["key"]] = int(row["unit"])
-    except RayTaskError as error:
-        inner = model_error(error)
-        if isinstance(inner, Lift3DError):
-            raise inner from error
-        raise ClusterError(f"the pipeline stopped: {inner}; what is finished stays, submit again") from error
-    except RayError as error:
-        raise ClusterError(f"the pipeline stopped: {error}; what is finished stays, submit again") from error
-    return met
+    def _stream(self, dataset: ray.data.Dataset) -> list[Row]:
+        """Run a pipeline to its end.
 
+        Returns:
+            The rows that were left to another.
+        """
+        left = []
+        try:
+            for row in dataset.iter_rows():
+                names = ("source", "name", "key", "stamp")
+                known = InputRow(picture_digest=row["picture"], **{name: row[name] for name in names})
+                self.rows[known.source] = known
+                if row["ended"] == "elsewhere":
+                    left.append(row)
+        except RayTaskError as error:
+            inner = model_error(error)
+            if isinstance(inner, Lift3DError):
+                raise inner from error
+            raise ClusterError(f"the pipeline stopped: {inner}; what is finished stays, submit again") from error
+        except RayError as error:
+            raise ClusterError(f"the pipeline stopped: {error}; what is finished stays, submit again") from error
+        return left
 
-def _wait_for_others(ledger: Ledger, keys: Iterable[str]) -> list[str]:
-    """Wait while other runs lift all that has no outcome yet.
+    def _wait_for_others(self, ledger: Ledger, keys: Iterable[str]) -> set[str]:
+        """Wait while other runs lift all that is still open.
 
-    Returns:
-        Keys without an outcome that nobody is lifting (any more); empty when all have one.
-    """
-    while True:
-        open_keys = [key for key in keys if ledger.get(key) is None]
-        free = []
-        for key in open_keys:
-            with claim(ledger.folder, key) as mine:
-                if mine and ledger.get(key) is None:
-                    free.append(key)
-        if free or not open_keys:
-            return free
-        time.sleep(LOOK_EVERY_S)
+        Returns:
+            Keys that are open, at least one of which nobody is lifting; empty when none is.
+        """
+        while True:
+            open_keys = {key for key in keys if self._is_open(ledger, key)}
+            if not open_keys or any(self._is_free(ledger, key) for key in open_keys):
+                return open_keys
+            time.sleep(LOOK_EVERY_S)
+
+    def _is_open(self, ledger: Ledger, key: str) -> bool:
+        outcome = ledger.get(key)
+        return outcome is None or outcome.is_open(run=self.context.run, retry_failed=self.context.retry_failed)
+
+    def _is_free(self, ledger: Ledger, key: str) -> bool:
+        with claim(ledger.folder, key) as mine:
+            return mine and self._is_open(ledger, key)
 
 
 @contextmanager

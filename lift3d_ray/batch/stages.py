@@ -1,7 +1,7 @@
 """The stages of the pipeline that work on single rows: reading and perceiving.
 
-Rows travel as Arrow tables of one schema. A row is *settled* once its outcome is in the ledger, or another row or run
-has taken it up; the later stages pass settled rows on untouched, so rows are conserved.
+Rows travel as Arrow tables of one schema. The later stages pass rows that have ended on untouched, so rows are
+conserved.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ ROW_SCHEMA = pa.schema(
         pa.field("picture", pa.string()),
         pa.field("key", pa.string()),
         pa.field("payload", pa.large_binary()),
-        pa.field("settled", pa.bool_()),
+        pa.field("ended", pa.string()),
     ]
 )
-"""A row between stages. ``payload``: the picture's bytes after reading, a pickled ``Perceived`` after perceiving."""
+"""A row between stages.
+
+``payload``: the picture's bytes after reading, a pickled ``Perceived`` after perceiving. ``ended``: "" while there is
+something to do, ``recorded`` once the ledger has the outcome, ``elsewhere`` where another row or run has taken it up.
+"""
 
 MAX_ATTEMPTS = 3
 """Times a row may lose its worker before it is given up."""
@@ -52,9 +56,21 @@ def one_row(row: Row) -> pa.Table:
     return pa.Table.from_pylist([row], schema=ROW_SCHEMA)
 
 
-def settled(row: Row) -> Row:
-    """The row with nothing left to do, and nothing to carry."""
-    return {**row, "payload": b"", "settled": True}
+def recorded(row: Row) -> Row:
+    """The row with its outcome in the ledger, and nothing to carry."""
+    return {**row, "payload": b"", "ended": "recorded"}
+
+
+def elsewhere(row: Row) -> Row:
+    """The row left to another, and nothing to carry."""
+    return {**row, "payload": b"", "ended": "elsewhere"}
+
+
+def ending_of(outcome: Outcome, run: str) -> Ending:
+    """What an outcome means to a run."""
+    if outcome.status == "failed":
+        return "failed"
+    return "done" if outcome.run == run else "skipped"
 
 
 class RowBook:
@@ -83,7 +99,7 @@ class RowBook:
             run=self.context.run,
         )
 
-    def recorded(self, row: Row) -> Outcome | None:
+    def final(self, row: Row) -> Outcome | None:
         """The outcome that makes further work on the row needless, or None."""
         outcome = self.ledger.get(row["key"])
         if outcome is None or outcome.is_open(run=self.context.run, retry_failed=self.context.retry_failed):
@@ -92,29 +108,30 @@ class RowBook:
 
     def skip(self, row: Row, outcome: Outcome) -> Row:
         """End a row whose outcome was there already."""
-        ending: Ending = "failed"
-        if outcome.status == "done":
-            ending = "done" if outcome.run == self.context.run else "skipped"
-        self.board.end(row["key"], row["source"], ending)
-        return settled(row)
+        self.board.end(row["key"], row["source"], ending_of(outcome, self.context.run))
+        return recorded(row)
 
     def fail(self, row: Row, failure: Failure) -> Row:
         """End a row that failed."""
         failed = replace(self.outcome(row), error_code=failure.code, error_message=failure.message)
         self.ledger.put(failed)
         self.board.end(row["key"], row["source"], "failed")
-        return settled(row)
+        return recorded(row)
+
+    def leave(self, row: Row) -> Row:
+        """Leave a row to another that holds the same picture, or to another run."""
+        self.board.end(row["key"], row["source"], "elsewhere")
+        return elsewhere(row)
 
     def take_up(self, stage: str, row: Row) -> Row | None:
         """Begin a stage.
 
         Returns:
-            None to go on, or the settled row where another holds it or it has lost too many workers.
+            None to go on, or the row as it ended where another holds it or it has lost too many workers.
         """
         number = self.board.begin(stage, row["key"], row["source"], row["name"])
         if number == BUSY:
-            self.board.end(row["key"], row["source"], "elsewhere")
-            return settled(row)
+            return self.leave(row)
         if number > MAX_ATTEMPTS:
             message = f"the worker died {MAX_ATTEMPTS} times in stage {stage}, out of memory perhaps; try fewer workers"
             return self.fail(row, Failure(code=ClusterError.code, message=message))
@@ -122,7 +139,7 @@ class RowBook:
 
 
 def read_pictures(table: pa.Table, *, context: RunContext, board: BoardLink) -> Iterator[pa.Table]:
-    """Units -> rows with the bytes of their pictures; settled where the ledger has them or they cannot be read.
+    """Units -> rows with the bytes of their pictures, ended where the ledger has them or they cannot be read.
 
     Args:
         table: columns ``unit`` (its number) and ``spec`` (a pickled ``InputUnit``).
@@ -145,9 +162,9 @@ def _read(book: RowBook, number: int, raw: RawPicture) -> Row:
         "picture": raw.digest,
         "key": book.context.settings.key(raw.digest),
         "payload": raw.data,
-        "settled": False,
+        "ended": "",
     }
-    outcome = book.recorded(row)
+    outcome = book.final(row)
     if outcome is not None:
         return book.skip(row, outcome)
     if raw.error is not None:
@@ -165,7 +182,7 @@ class PerceivePictures:
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One table per row."""
         for row in table.to_pylist():
-            yield one_row(row if row["settled"] else self._one(row))
+            yield one_row(row if row["ended"] else self._one(row))
 
     def _one(self, row: Row) -> Row:
         book = self._book
@@ -176,6 +193,6 @@ class PerceivePictures:
         perceived = attempt(lambda: self._perceive(row["payload"], name=row["name"]))
         if isinstance(perceived, Failure):
             return book.fail(row, perceived)
-        book.board.wait(row["key"])
+        book.board.wait("perceive", row["key"])
         timed = replace(perceived, seconds=time.perf_counter() - started)
         return {**row, "payload": pickle.dumps(timed, protocol=pickle.HIGHEST_PROTOCOL)}

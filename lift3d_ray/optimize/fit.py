@@ -143,8 +143,14 @@ def _losses(
     losses = _reference_losses(scene, state, recipe, done)
     if recipe.guidance and state.step >= recipe.optimize.warmup_steps:
         losses |= _novel_losses(scene, state, recipe, prior, codec, schedule, done)
-    volume = state.field.volume_RRR4()
+    return losses | _smoothness(state, recipe)
+
+
+def _smoothness(state: FitState, recipe: Recipe) -> dict[str, Tensor]:
+    """Regularisers of the grid itself, where there may be matter."""
     weights = recipe.losses
+    volume = state.field.volume_RRR4()[state.occupancy.grid_region(state.field.resolution)]
+    losses = {}
     if weights.smooth_density:
         losses["smooth_density"] = weights.smooth_density * regularizers.laplacian(volume[..., :1])
     if weights.smooth_color:

@@ -16,7 +16,12 @@ from lift3d_ray.field.voxels import VoxelField
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.recipes import OptimizeConfig
 
-OCCUPANCY_CELLS = 32
+HULL_CELLS = 64
+
+
+def occupancy_cells(resolution: int) -> int:
+    """Cells of the occupancy along an axis for a grid of this resolution: finer grids repay finer skipping."""
+    return 32 if resolution < 64 else HULL_CELLS
 
 
 @dataclass(kw_only=True)
@@ -100,7 +105,7 @@ def restored(saved: dict[str, Any], config: OptimizeConfig, *, device: torch.dev
 
 def new_optimizer(field: VoxelField, config: OptimizeConfig) -> torch.optim.Adam:
     """Adam as grids want it: a short second moment, so that cells seen for the first time move at once."""
-    return torch.optim.Adam([field.values_V4], lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8)
+    return torch.optim.Adam([field.values_V4], lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
 
 def refine_grid(state: FitState, resolution: int, config: OptimizeConfig) -> None:
@@ -111,9 +116,19 @@ def refine_grid(state: FitState, resolution: int, config: OptimizeConfig) -> Non
 
 def refresh_occupancy(state: FitState, sharpness: float) -> None:
     """Find the cells that may hold matter again."""
+    cells = occupancy_cells(state.field.resolution)
     state.occupancy = occupancy_from_field(
-        state.field, sharpness, resolution=OCCUPANCY_CELLS, threshold=0.02, dilate=1, hull=state.hull
+        state.field, sharpness, resolution=cells, threshold=0.02, dilate=1, hull=_coarser(state.hull, cells)
     )
+
+
+def _coarser(hull: Occupancy, cells: int) -> Occupancy:
+    """The hull with fewer cells: one is kept where any part of it was."""
+    factor = hull.resolution // cells
+    if factor == 1:
+        return hull
+    pooled = torch.nn.functional.max_pool3d(hull.cells_GGG[None, None].float(), factor)
+    return Occupancy(cells_GGG=pooled[0, 0] > 0)
 
 
 def _inflated(scene: Scene, resolution: int) -> InitialField:
@@ -125,5 +140,5 @@ def _inflated(scene: Scene, resolution: int) -> InitialField:
         scene.c2w_44,
         scene.pose.framing,
         resolution=resolution,
-        hull_resolution=OCCUPANCY_CELLS,
+        hull_resolution=HULL_CELLS,
     )

@@ -15,6 +15,14 @@ def test_stages_are_counted_apart() -> None:
     assert board.begin("optimize", "k", "/a", "a") == 1
 
 
+def test_a_row_that_came_through_may_be_taken_up_again() -> None:
+    """A worker that reads many rows and dies on the last does the first ones again."""
+    board = RunBoard(1)
+    for _ in range(5):
+        assert board.begin("perceive", "k", "/a", "a") == 1
+        board.wait("perceive", "k")
+
+
 def test_a_row_with_the_same_picture_waits_its_turn() -> None:
     board = RunBoard(2)
     board.begin("perceive", "k", "/a", "a")
@@ -44,7 +52,7 @@ def test_running_scenes_show_their_last_report() -> None:
     board.report("k", Progress(stage="optimize", step=7, steps=9, loss=0.5))
     (scene,) = board.state().running
     assert (scene.name, scene.progress.step, scene.progress.loss) == ("a.png", 7, 0.5)
-    board.wait("k")
+    board.wait("optimize", "k")
     assert board.state().running == ()
 
 

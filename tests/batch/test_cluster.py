@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from lift3d_ray.batch.board import RunState
 from lift3d_ray.batch.submit import Options, submit
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.errors import ClusterError
@@ -33,10 +34,8 @@ def cluster() -> Iterator[str]:
     """The address of a cluster that this process is connected to."""
     import ray
 
-    context = ray.init(
-        address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-    )
-    yield str(context.address_info["gcs_address"])
+    ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level=40)
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
@@ -174,7 +173,7 @@ def test_scenes_query_the_served_models_and_outlive_a_replica(
 ) -> None:
     """The whole house with models in closed form; every third scene has the prior's replica killed under it."""
     inputs = pictures(a="red", b="blue kill", c="green", d="nothing at all")
-    seen = []
+    seen: list[RunState] = []
     summary = submit(
         [str(inputs)], str(tmp_path / "out"), RECIPE, bundle="analytic", route=SERVED, on_progress=seen.append
     )

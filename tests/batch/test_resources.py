@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lift3d_ray.batch.resources import PERCEIVER_CPUS, READER_CPUS, Share, check_fit, share_out
+from lift3d_ray.batch.resources import Share, check_fit, share_out, waiting_cpus
 from lift3d_ray.errors import ClusterError, ConfigError
 
 GIB = 1 << 30
@@ -12,7 +12,7 @@ GIB = 1 << 30
 @pytest.mark.parametrize("workers", [None, 1, 2, 5])
 def test_what_is_shared_out_fits(cpus: int, workers: int | None) -> None:
     share = share_out({"CPU": cpus, "memory": 256 * GIB}, {}, workers)
-    assert share.workers * share.cpus + PERCEIVER_CPUS + READER_CPUS <= cpus + 1e-9
+    assert share.workers * share.cpus + waiting_cpus(share.perceivers) <= cpus + 1e-9
     assert share.cpus > 0
     assert share.cpus < 1 or share.cpus == int(share.cpus)
     assert share.threads >= 1

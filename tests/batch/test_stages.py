@@ -64,7 +64,7 @@ class Stream:
 
     def run(self) -> dict[str, tuple[str, str]]:
         rows = self.stage(self.optimizer(), self.stage(self.perceiver(), self.read()))
-        assert all(row["settled"] and row["payload"] == b"" for row in rows)
+        assert all(row["ended"] and row["payload"] == b"" for row in rows)
         outcomes = {row["name"]: self.ledger.get(row["key"]) for row in rows}
         return {name: (o.status, o.error_code) for name, o in outcomes.items() if o is not None}
 
@@ -133,7 +133,7 @@ def test_a_changed_recipe_is_new_work_beside_the_old(stream: Stream) -> None:
 def test_the_same_picture_twice_is_lifted_once(stream: Stream) -> None:
     stream.add(one="twin", two="twin")
     rows = stream.stage(stream.perceiver(), stream.read())
-    assert [row["settled"] for row in rows] == [False, True]
+    assert [row["ended"] for row in rows] == ["", "elsewhere"]
     stream.stage(stream.optimizer(), rows)
     assert lifts(stream.out) == ["twin"]
     assert stream.board.state().left == 8

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from lift3d_ray.batch import survey as survey_module
+from lift3d_ray.batch.inputs import read_unit
 from lift3d_ray.batch.submit import submit
 from lift3d_ray.batch.summary import RunSummary
+from lift3d_ray.batch.units import InputUnit, RawPicture
 from lift3d_ray.errors import BundleError, ConfigError, InputError
 from lift3d_ray.store.files import open_folder
 from lift3d_ray.store.keys import Settings, picture_digest
@@ -105,8 +107,12 @@ def test_looking_again_does_not_read_what_has_not_changed(
     (pictures / "b.png").write_text("changed")
     record(out, "changed")
     read = []
-    original = survey_module.read_unit
-    monkeypatch.setattr(survey_module, "read_unit", lambda unit: read.append(unit.name) or original(unit))
+
+    def read_and_note(unit: InputUnit) -> Iterator[RawPicture]:
+        read.append(unit.name)
+        return read_unit(unit)
+
+    monkeypatch.setattr("lift3d_ray.batch.survey.read_unit", read_and_note)
     assert submit([str(pictures)], str(out), RECIPE, bundle="analytic").skipped == 3
     assert read == ["b.png"]
 

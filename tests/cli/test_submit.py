@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 import lift3d_ray.batch.submit as batch
+from lift3d_ray.batch.board import RunState
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.cli.main import main
 from lift3d_ray.errors import ClusterError, ConfigError, InputError
@@ -58,31 +58,35 @@ def summary(
     )
 
 
+class Put(Protocol):
+    def __call__(self, answer: RunSummary | BaseException, *states: RunState) -> FakeRun: ...
+
+
 class FakeRun:
     """Stands for the batch: answers or raises what it is told to, and keeps what it was called with."""
 
-    def __init__(self, answer: RunSummary | BaseException) -> None:
+    def __init__(self, answer: RunSummary | BaseException, states: tuple[RunState, ...]) -> None:
         self.answer = answer
+        self.states = states
         self.called_with: dict[str, Any] = {}
 
     def __call__(self, inputs: list[str], out: str, recipe: object, **settings: Any) -> RunSummary:
         self.called_with = {"inputs": inputs, "out": out, "recipe": recipe, **settings}
+        for state in self.states:
+            settings["on_progress"](state)
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunSummary | BaseException], FakeRun]:
-    def put(answer: RunSummary | BaseException) -> FakeRun:
-        fake = FakeRun(answer)
+def run(monkeypatch: pytest.MonkeyPatch) -> Put:
+    def put(answer: RunSummary | BaseException, *states: RunState) -> FakeRun:
+        fake = FakeRun(answer, states)
         monkeypatch.setattr(batch, "submit", fake)
         return fake
 
     return put
-
-
-Put = Callable[[RunSummary | BaseException], FakeRun]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +162,11 @@ def test_a_long_list_of_failures_is_cut(run: Put, capsys: pytest.CaptureFixture[
 
 
 def test_json_is_all_there_is_on_stdout(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
-    run(summary(done=2, failures=(failure("a.png"),)))
+    run(summary(done=2, failures=(failure("a.png"),)), RunState(phase="lifting", rows=3))
     assert main([*COMMAND, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["rows"], told["done"], told["failed"]) == (1, 3, 2, 1)
+    progress, told = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (progress["event"], progress["rows"]) == ("progress", 3)
+    assert (told["event"], told["status"], told["rows"], told["done"], told["failed"]) == ("summary", 1, 3, 2, 1)
     assert told["failures"] == [
         {
             "name": "a.png",
@@ -173,11 +178,18 @@ def test_json_is_all_there_is_on_stdout(run: Put, capsys: pytest.CaptureFixture[
     assert told["gallery"] == "assets/index.html"
 
 
+def test_progress_goes_to_stderr(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    run(summary(done=2), RunState(phase="loading the models", rows=2))
+    main(COMMAND)
+    captured = capsys.readouterr()
+    assert "loading the models" in captured.err
+    assert "loading the models" not in captured.out
+
+
 def test_quiet_says_nothing(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
-    fake = run(summary(done=2))
+    run(summary(done=2), RunState(phase="lifting", rows=2))
     assert main([*COMMAND, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert fake.called_with["on_progress"] is None
 
 
 def test_an_error_is_one_line_on_stderr(run: Put, capsys: pytest.CaptureFixture[str]) -> None:

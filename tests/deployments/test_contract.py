@@ -52,7 +52,8 @@ def behind_handles() -> Iterator[Models]:
 
     load = loaders()
     prior = run(bind_app(ServeArgs(), load, "analytic"), "models")
-    perception = run(serve.deployment(PerceptionService).bind(load), "perception")
+    perception_deployment: Any = serve.deployment(PerceptionService)
+    perception = run(perception_deployment.bind(load), "perception")
     yield Models(
         segmenter=RemoteSegmenter(perception),
         captioner=RemoteCaptioner(perception),

@@ -31,7 +31,7 @@ class Answers:
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(failures.time, "sleep", slept.append)
+    monkeypatch.setattr("lift3d_ray.deployments.failures.time.sleep", slept.append)
     return slept
 
 

@@ -105,7 +105,7 @@ def test_an_empty_cut_out_changes_nothing() -> None:
 
 def stripes(xyz: Float32) -> Float32:
     on = (np.floor(xyz[:, 0] * 12) % 2 == 0)[:, None]
-    return np.where(on, np.float32(RED), np.float32(GREEN)).astype(np.float32)
+    return np.where(on, np.array(RED), np.array(GREEN)).astype(np.float32)
 
 
 def test_refinement_makes_the_photo_sharp_where_it_has_detail() -> None:

@@ -81,13 +81,15 @@ def test_supersampling_is_the_mean_of_a_finer_picture() -> None:
     assert coarse.rgb_VHWC[0] == pytest.approx(mean, abs=1e-5)
 
 
-def test_many_views_equal_one_by_one() -> None:
-    mesh = ball(0.7)
+def test_many_views_equal_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lift3d_ray.mesh.rasterize._SAMPLES_A_CHUNK", 3 * 64 * 64)
+    mesh = ball(0.7, resolution=24)
     c2w = orbit_c2w(np.arange(8) * 45.0, 10.0)
-    together = rasterize(mesh, c2w, size=512)  # more samples than one chunk holds
-    last = rasterize(mesh, c2w[7:], size=512)
-    assert np.array_equal(together.rgb_VHWC[7:], last.rgb_VHWC)
-    assert np.array_equal(together.depth_VHW[7:], last.depth_VHW)
+    together = rasterize(mesh, c2w, size=32)
+    for k in range(8):
+        alone = rasterize(mesh, c2w[k : k + 1], size=32)
+        assert np.array_equal(together.rgb_VHWC[k], alone.rgb_VHWC[0])
+        assert np.array_equal(together.depth_VHW[k], alone.depth_VHW[0])
 
 
 def test_a_camera_inside_is_refused() -> None:

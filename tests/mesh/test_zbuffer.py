@@ -10,10 +10,10 @@ def test_the_nearer_of_two_faces_is_seen() -> None:
     x = np.array([[0, 0, 8, 0, 0, 8]], np.float32)
     y = np.array([[0, 8, 8, 0, 8, 8]], np.float32)
     depth = np.array([[5, 5, 5, 2, 2, 2]], np.float32)
-    hits = nearest_faces(x, y, 1 / depth, np.array([[0, 1, 2], [3, 4, 5]]), 8)
+    hits = nearest_faces(x, y, np.reciprocal(depth), np.array([[0, 1, 2], [3, 4, 5]]), 8)
     assert set(hits.face_P) == {1}
     assert 1 / hits.nearness_P == pytest.approx(2.0)
-    turned = nearest_faces(x, y, 1 / depth, np.array([[0, 1, 2], [5, 4, 3]]), 8)
+    turned = nearest_faces(x, y, np.reciprocal(depth), np.array([[0, 1, 2], [5, 4, 3]]), 8)
     assert set(turned.face_P) == {0}
 
 
@@ -21,7 +21,7 @@ def test_weights_are_those_of_the_plane_in_space() -> None:
     # A face that leaves from depth 1 to depth 4: half way in the picture is not half way along it.
     corners = np.array([[-1, -1, 1], [-4, 4, 4], [4, 4, 4]], np.float32)  # camera x, camera y down, depth
     x, y = 32 + 20 * corners[:, 0] / corners[:, 2], 32 + 20 * corners[:, 1] / corners[:, 2]
-    hits = nearest_faces(x[None], y[None], 1 / corners[None, :, 2], np.array([[0, 1, 2]]), 64)
+    hits = nearest_faces(x[None], y[None], np.reciprocal(corners[None, :, 2]), np.array([[0, 1, 2]]), 64)
     assert len(hits.pixel_P) > 300
     there = hits.interpolate(np.array([[0, 1, 2]]), corners)
     row, column = np.divmod(hits.pixel_P, 64)

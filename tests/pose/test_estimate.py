@@ -22,7 +22,7 @@ def test_elevation_and_framing_are_found(elevation: float) -> None:
         ToyPrior(toy, 20.0),
         PixelCodec(),  # type: ignore[arg-type]
         SCHEDULE,
-        PoseConfig(elevations_deg=(0.0, 10.0, 20.0, 30.0, 40.0), draws=1, steps=3),
+        PoseConfig(elevations_deg=(0.0, 10.0, 20.0, 30.0, 40.0), draws=2, steps=3, noises=2),
         generator=torch.Generator().manual_seed(0),
     )
     assert pose.elevation_deg == pytest.approx(elevation, abs=6)

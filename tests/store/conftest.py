@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
@@ -49,7 +52,7 @@ def failed() -> Outcome:
 
 
 @pytest.fixture(params=["local", "object store"])
-def folder(request, tmp_path) -> Folder:
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     """A folder on this machine, and one on a filesystem that has no renames to rely on."""
     if request.param == "local":
         place = open_folder(str(tmp_path / "out"))

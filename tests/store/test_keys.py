@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import re
+from typing import Any
 
 import pytest
 
@@ -7,7 +10,7 @@ from lift3d_ray.store.keys import KEY_LENGTH, Settings, folder_name, picture_dig
 SETTINGS = Settings(recipe="r", quality="draft", recipe_digest="aa", bundle_digest="bb", run_seed=0)
 
 
-def test_a_key_is_hex_and_repeats():
+def test_a_key_is_hex_and_repeats() -> None:
     key = SETTINGS.key(picture_digest(b"picture"))
     assert re.fullmatch(f"[0-9a-f]{{{KEY_LENGTH}}}", key)
     assert key == SETTINGS.key(picture_digest(b"picture"))
@@ -22,30 +25,30 @@ def test_a_key_is_hex_and_repeats():
         {"selection": "click 3,4"},
     ],
 )
-def test_whatever_changes_the_work_changes_the_key(change):
+def test_whatever_changes_the_work_changes_the_key(change: dict[str, Any]) -> None:
     from dataclasses import replace
 
     assert replace(SETTINGS, **change).key("p") != SETTINGS.key("p")
 
 
-def test_names_for_people_do_not_change_the_key():
+def test_names_for_people_do_not_change_the_key() -> None:
     from dataclasses import replace
 
     assert replace(SETTINGS, recipe="other", quality="fine").key("p") == SETTINGS.key("p")
 
 
-def test_the_stage_version_changes_the_key(monkeypatch):
+def test_the_stage_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = SETTINGS.key("p")
     monkeypatch.setattr("lift3d_ray.store.keys.STAGE_VERSION", 999)
     assert SETTINGS.key("p") != before
 
 
-def test_an_unread_row_never_has_the_key_of_a_picture():
+def test_an_unread_row_never_has_the_key_of_a_picture() -> None:
     assert source_digest("/a.png", "3:4") != source_digest("/b.png", "3:4")
     assert source_digest("/a.png", "3:4") != picture_digest(b"unread\n/a.png\n3:4x")
 
 
-def test_seeds_differ_by_picture_and_by_run_and_fit_32_bits():
+def test_seeds_differ_by_picture_and_by_run_and_fit_32_bits() -> None:
     seeds = [picture_seed(run, picture) for run in range(20) for picture in ("a", "b", "c")]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**32 for seed in seeds)
@@ -63,5 +66,5 @@ def test_seeds_differ_by_picture_and_by_run_and_fit_32_bits():
         ("a" * 200 + ".png", "a" * 40),
     ],
 )
-def test_folder_names_are_safe_and_recognisable(name, slug):
+def test_folder_names_are_safe_and_recognisable(name: str, slug: str) -> None:
     assert folder_name(name, "0123456789abcdef") == f"{slug}-0123456789ab"

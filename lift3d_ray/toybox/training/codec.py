@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from lift3d_ray.toybox.training.sheets import picture_grid
 from lift3d_ray.types import UInt8
 
 STEM = 4
@@ -135,9 +136,7 @@ class CodecTask:
         """Held-out pictures above their round trips."""
         images = self._held_out[0][:16]
         output = reconstruct(self.autoencoder, images).clamp(0, 1)
-        rows = [torch.cat(list(part), dim=2) for part in (images[:8], output[:8], images[8:], output[8:])]
-        grid = torch.cat(rows, dim=1).permute(1, 2, 0)
-        return np.asarray((grid * 255).round().byte().numpy(), dtype=np.uint8)
+        return picture_grid([images, output], columns=8)
 
 
 def _decibel(mean_square: Tensor) -> float:

@@ -19,6 +19,7 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.view_conditioning import POSE_FEATURES, POSITION_FEATURES, unet_inputs
 from lift3d_ray.toybox.attributes import view_name
 from lift3d_ray.toybox.training.latents import LatentViews
+from lift3d_ray.toybox.training.sheets import picture_grid
 from lift3d_ray.types import UInt8
 
 LATENT_CHANNELS = 32
@@ -427,13 +428,3 @@ def draw_captioned(
         whole = f"{views.captions[toy[k]]}, {phrase} view"
         prompts.append("" if chance[k] < 0.1 else views.captions[toy[k]] if chance[k] < 0.2 else whole)
     return data.target_NTCHW[toy, t].float(), prompts, (toy, t)
-
-
-def picture_grid(rows_of: list[Tensor], *, columns: int) -> UInt8:
-    """Interleaved rows: the first ``columns`` of every tensor (n, 3, H, W), then the next, as (H', W', 3) uint8."""
-    count = len(rows_of[0])
-    lines = []
-    for start in range(0, count - columns + 1, columns):
-        lines += [torch.cat(list(tensor[start : start + columns]), dim=2) for tensor in rows_of]
-    grid = torch.cat(lines, dim=1).permute(1, 2, 0).clamp(0, 1)
-    return np.asarray((grid * 255).round().byte().numpy(), dtype=np.uint8)
