@@ -1,4 +1,4 @@
-# make demo   lift the pictures in examples/ into demo/ and say where the gallery is
+# make demo   lift the pictures in examples/ and three real photos into demo/ and say where the gallery is
 # make test   everything that guards the code: ruff, mypy, and the three rings of tests
 # make check  ruff and mypy only
 #
@@ -25,7 +25,8 @@ help:
 	@touch $@
 
 demo: .venv/.run
-	$(BIN)/lift3d-ray submit examples/ --out demo --recipe make-it-3d --quality $(QUALITY)
+	$(BIN)/python examples/real_photos.py build/photos
+	$(BIN)/lift3d-ray submit 'examples/*.png' build/photos --out demo --recipe make-it-3d --quality $(QUALITY)
 	@echo "Open demo/index.html, or run: $(BIN)/lift3d-ray view demo"
 
 check: .venv/.dev

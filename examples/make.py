@@ -1,6 +1,6 @@
 """Draw the example pictures again: toys that training never saw, some over white, some in front of clutter.
 
-    python examples/make.py
+python examples/make.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Copy the real photos that scikit-image carries (all in the public domain) into a folder, to be lifted.
 
-    python examples/real_photos.py FOLDER
+python examples/real_photos.py FOLDER
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def orbit_position(azimuth_deg: ArrayLike, elevation_deg: ArrayLike, radius: Arr
     direction = np.stack(
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=-1
     )
-    return (direction * distance[..., None]).astype(np.float32)
+    return np.asarray(direction * distance[..., None], dtype=np.float32)
 
 
 def orbit_c2w(

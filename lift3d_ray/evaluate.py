@@ -19,9 +19,10 @@ from skimage.metrics import structural_similarity
 from lift3d_ray.cameras import DEFAULT_RADIUS, Framing, focal_px, orbit_c2w
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
+from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.points import surface_points
 from lift3d_ray.toybox.render import render
-from lift3d_ray.toybox.world import Split, ToyObject, sample_object
+from lift3d_ray.toybox.world import ToyObject, sample_object
 from lift3d_ray.types import Asset, CropMap, Float32, Mesh, Photo
 
 VIEW_PX = 64

@@ -45,7 +45,7 @@ class GuidanceTerm:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(self.scale >= 0 and self.weight > 0, f"a guidance term needs scale >= 0 and weight > 0, got {self}")
+        _require(self.scale >= 0 and self.weight > 0, f"a term needs scale >= 0 and weight > 0, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class PoseConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.elevations_deg) >= 1, "pose needs at least one candidate elevation")
-        _require(min(self.draws, self.steps, self.noises) >= 1, f"draws, steps and noises must be at least 1, got {self}")
+        _require(min(self.draws, self.steps, self.noises) >= 1, f"draws, steps and noises must be >= 1, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +154,10 @@ class OptimizeConfig:
     warmup_steps: int = 10
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1 and self.views >= 1, f"steps and views must be at least 1, got {self.steps}, {self.views}")
-        _require(len(self.resolutions) >= 1 and min(self.resolutions) >= 8, f"resolutions too coarse: {self.resolutions}")
-        _require(0 < self.learning_rate, f"learning_rate must be positive, got {self.learning_rate}")
+        _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")
+        _require(len(self.resolutions) >= 1, "the coarse stage needs at least one resolution")
+        _require(min(self.resolutions) >= 8, f"resolutions must be at least 8, got {self.resolutions}")
+        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
         for name in ("timestep_start", "timestep_end"):
             low, high = getattr(self, name)
             _require(0 < low <= high < 1, f"{name} must satisfy 0 < low <= high < 1, got {(low, high)}")

@@ -69,7 +69,8 @@ def toy_perception(
         score=1.0,
     )
     disparity: Float32 = disparity_image(shot.depth)[0].astype(np.float32) / 255
-    return toy, Perception(subject=subject, caption=caption(toy, azimuth_deg, elevation_deg), disparity_HW=disparity), framing
+    words = caption(toy, azimuth_deg, elevation_deg)
+    return toy, Perception(subject=subject, caption=words, disparity_HW=disparity), framing
 
 
 __all__ = ["CANONICAL", "SCHEDULE", "SIZE", "PixelCodec", "ToyPrior", "toy_perception"]

@@ -47,7 +47,7 @@ class BoardLink:
 @contextmanager
 def open_board(rows: int) -> Iterator[BoardLink]:
     """The board of a run, for its length. It takes no CPU."""
-    actor = ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows)
+    actor: Any = ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows)
     try:
         yield BoardLink(actor=actor)
     finally:

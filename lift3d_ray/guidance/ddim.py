@@ -6,6 +6,7 @@ Shape suffixes: B latents, C channels, h w cells.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def sample_ddim(
     latents = query.noisy_latents_BCHW
     fractions = np.linspace(start, 0.0, steps + 1)
     clean = latents
-    for now, then in zip(fractions[:-1], fractions[1:], strict=True):
+    for now, then in pairwise(fractions):
         at = np.full(len(latents), schedule.timestep(float(now)), dtype=np.int64)
         to = np.full(len(latents), schedule.timestep(float(then)), dtype=np.int64)
         noise = prior.predict_noise(replace(query, noisy_latents_BCHW=latents, timesteps_B=at)).noise_BCHW

@@ -1,0 +1,1 @@
+"""The models: a protocol a role, and an adapter over the official class for each."""

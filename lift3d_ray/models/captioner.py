@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class BlipCaptioner:
         self.tokenizer = tokenizer
         self.processor = processor
         self.beams = beams
-        self.max_new_tokens = min(max_new_tokens, int(model.config.text_config.max_position_embeddings) - 1)
+        config: Any = model.config
+        self.max_new_tokens = min(max_new_tokens, int(config.text_config.max_position_embeddings) - 1)
 
     def caption(self, rgb_HWC: UInt8) -> str:
         """One lower-case sentence without a full stop for a (H, W, 3) uint8 picture."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,15 +40,17 @@ class ClipEncoder:
 
     def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, processor: CLIPImageProcessor) -> None:
         self.model = model
+        config: Any = model.config
         self.tokenizer = tokenizer
         self.processor = processor
-        self.image_size = int(model.config.vision_config.image_size)
-        self._max_tokens = int(model.config.text_config.max_position_embeddings)
+        self.image_size = int(config.vision_config.image_size)
+        self._max_tokens = int(config.text_config.max_position_embeddings)
 
     @property
     def dimension(self) -> int:
         """Length D of an embedding."""
-        return int(self.model.config.projection_dim)
+        config: Any = self.model.config
+        return int(config.projection_dim)
 
     def encode_images(self, images_BHWC: UInt8) -> Float32:
         """(B, D) float32 unit vectors of (B, H, W, 3) uint8 pictures, resized and cropped as the processor says."""

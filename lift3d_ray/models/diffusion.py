@@ -67,8 +67,8 @@ class DiffusionPrior:
     """``NoisePredictor`` over official diffusers classes.
 
     Args:
-        unet: text-conditioned ``UNet2DConditionModel``.
-        embed: prompts to its cross-attention states.
+        unet: text-conditioned ``UNet2DConditionModel``, or None where only views are asked.
+        embed: prompts to its cross-attention states, or None likewise.
         schedule: the training schedule of both UNets.
         view_unet: view-conditioned UNet (see ``view_conditioning``), or None.
         controlnet: depth ``ControlNetModel`` of ``unet``, or None.
@@ -77,7 +77,7 @@ class DiffusionPrior:
     def __init__(
         self,
         unet: Any,
-        embed: TextEmbedder,
+        embed: TextEmbedder | None,
         schedule: NoiseSchedule,
         *,
         view_unet: Any | None = None,
@@ -103,7 +103,8 @@ class DiffusionPrior:
         started = time.perf_counter()
         unet = self._unet if query.view is None else self._view_unet
         if unet is None:
-            raise ValueError("this bundle has no view-conditioned prior: use a recipe whose guidance is text")
+            wanted, other = ("text", "views") if query.view is None else ("view-conditioned", "text")
+            raise ValueError(f"this bundle has no {wanted} prior: use a recipe whose guidance is {other}")
         self._check(query, unet)
         device, dtype = unet.device, unet.dtype
         noisy = torch.from_numpy(query.noisy_latents_BCHW).to(device, dtype)
@@ -131,6 +132,7 @@ class DiffusionPrior:
             prompts = (*prompts, *query.negative_prompts)
             noisy, timesteps = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
             hint = None if hint is None else torch.cat([hint, hint])
+        assert self._embed is not None
         states = self._embed(prompts).to(noisy.device, noisy.dtype)
         down, mid = self._control(noisy, timesteps, states, hint)
         output: Tensor = self._unet(
@@ -156,7 +158,8 @@ class DiffusionPrior:
 
     def _predict_view(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
         view, unet = query.view, self._view_unet
-        assert view is not None and unet is not None
+        assert view is not None
+        assert unet is not None
         reference = torch.from_numpy(view.reference_latents_BCHW).to(noisy.device, noisy.dtype)
         azimuth = torch.from_numpy(view.azimuth_deg_B).to(noisy.device)
         elevation = torch.from_numpy(view.elevation_deg_B).to(noisy.device)
@@ -172,7 +175,7 @@ class DiffusionPrior:
         return _guide(output, query.guidance_scale)
 
     def _as_noise(self, output: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
-        """Noise from the UNet's own target: v = alpha eps - sigma x0 (Salimans & Ho 2022), so eps = alpha v + sigma z."""
+        """Noise from v = alpha eps - sigma x0 (Salimans & Ho 2022): eps = alpha v + sigma z."""
         if self._schedule.prediction_type == "epsilon":
             return output
         signal = self._alphas_cumprod.to(noisy.device)[timesteps][:, None, None, None]

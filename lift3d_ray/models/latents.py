@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from lift3d_ray.errors import BundleError
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, AutoencoderTiny
 
 
 class LatentCodec:
@@ -32,7 +29,7 @@ class LatentCodec:
         pack: latent cells folded into channels along each side.
     """
 
-    def __init__(self, autoencoder: AutoencoderTiny | AutoencoderKL, *, image_size: int, pack: int = 1) -> None:
+    def __init__(self, autoencoder: Any, *, image_size: int, pack: int = 1) -> None:
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.image_size = image_size
         self.pack = pack
@@ -48,7 +45,8 @@ class LatentCodec:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.autoencoder.parameters()).device
+        device: torch.device = next(self.autoencoder.parameters()).device
+        return device
 
     def encode(self, images_B3HW: Tensor) -> Tensor:
         """Latents of pictures; differentiable.
@@ -87,9 +85,9 @@ def load_codec(folder: Path, *, image_size: int, pack: int, device: str = "cpu")
     Raises:
         BundleError: files missing, damaged or of another class.
     """
-    from lift3d_ray.models.files import load_pretrained, read_config
-
     import diffusers
+
+    from lift3d_ray.models.files import load_pretrained, read_config
 
     name = read_config(folder).get("_class_name")
     if name == "AutoencoderTiny":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lift3d_ray.cameras import orbit_c2w, pixel_rays
@@ -114,7 +115,7 @@ def _reference_rays(
     )
 
 
-def resized(picture_HWC: Float32, size: int) -> Float32:
+def resized(picture_HWC: NDArray[np.floating], size: int) -> Float32:
     """An (S, S, C) float picture at another size, area-averaged when shrinking, bilinear when enlarging."""
     tensor = torch.from_numpy(np.ascontiguousarray(picture_HWC, dtype=np.float32)).permute(2, 0, 1)[None]
     smaller = size < picture_HWC.shape[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ def tiny_dpt(stages: int = 3) -> DPTForDepthEstimation:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.2, generator=generator)
-        model.head.head[-2].bias.fill_(5.0)
+        last: Any = model.head.head[-2]
+        last.bias.fill_(5.0)
     return model
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def test_a_stable_diffusion_autoencoder_goes_through_the_same_codec() -> None:
     from diffusers import AutoencoderKL
 
     torch.manual_seed(0)
-    kl = AutoencoderKL(
+    kl: Any = AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
@@ -259,7 +260,8 @@ def test_embeddings_are_computed_once(prior: DiffusionPrior) -> None:
             self.prompts += len(prompts)
             return self.inner(prompts, **options)  # type: ignore[operator]
 
-    embedder: TextEmbedder = prior._embed
+    embedder = prior._embed
+    assert embedder is not None
     counting = Counting(embedder._tokenizer)
     fresh = TextEmbedder(counting, embedder._encoder)
     fresh(("a cup", "a cup", "a car"))

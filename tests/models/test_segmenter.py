@@ -49,7 +49,7 @@ def picture(seed: int, size: tuple[int, int] = (40, 56)) -> UInt8:
 
 def random_sam(config: SamConfig = TINY) -> torch.nn.Module:
     """Fresh weights from a fixed seed, large enough for masks that differ from picture to picture."""
-    sam = build_sam(config)
+    sam: torch.nn.Module = build_sam(config)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in sam.parameters():

@@ -56,4 +56,4 @@ def _figures(path: Path) -> str:
     if not path.exists():
         return ""
     figures = json.loads(path.read_text(encoding="utf-8"))
-    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+    return ", ".join(f"{name} {value:g}" for name, value in figures.items())

@@ -52,15 +52,16 @@ def principal_patches(images_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def lay_linear_path(autoencoder: Any, images_B3HW: Tensor) -> None:
-    """Set the weights so that encoder and decoder start as the PCA codec of these pictures, (B, 3, 64, 64) in [0, 1]."""
+    """Set the weights so that the model starts as the PCA codec of these pictures, (B, 3, 64, 64) in [0, 1]."""
     mean, directions, std = principal_patches(images_B3HW)
     # Half whitening: full whitening gives the last component's noise as much room as the first one's picture.
     scale = LATENT_STD / (std * std.mean()).sqrt()
     encoder, decoder = autoencoder.encoder.layers, autoencoder.decoder.layers
     for module in (*encoder, *decoder):
         if hasattr(module, "conv") and isinstance(module.conv, nn.Sequential):
-            module.conv[-1].weight.mul_(0.02)
-            module.conv[-1].bias.zero_()
+            last: Any = module.conv[-1]
+            last.weight.mul_(0.02)
+            last.bias.zero_()
     pairs = torch.cat([directions, -directions])
     _set_centre(encoder[0], rows=range(2 * LATENT_CHANNELS), weight=pairs, bias=-pairs @ mean)
     difference = torch.cat([torch.diag(scale), -torch.diag(scale)], dim=1)
@@ -107,7 +108,7 @@ class CodecTask:
     """
 
     def __init__(self, batch: Batch, held_out: tuple[Tensor, Tensor], *, batch_size: int = 16, seed: int = 0) -> None:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._batch, self._held_out, self._size = batch, held_out, batch_size
         self.autoencoder = new_autoencoder()
         lay_linear_path(self.autoencoder, batch(np.random.default_rng([seed, 1]), 2048)[0])

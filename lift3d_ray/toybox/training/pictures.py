@@ -61,7 +61,8 @@ class Toys:
         targets = self._views.target_rgba.shape[1]
         is_target = (views_B < targets)[:, None, None, None]
         first = self._views.target_rgba[toys_B, np.minimum(views_B, targets - 1)]
-        return np.where(is_target, first, self._views.reference_rgba[toys_B, np.maximum(views_B - targets, 0)])
+        other = self._views.reference_rgba[toys_B, np.maximum(views_B - targets, 0)]
+        return np.asarray(np.where(is_target, first, other), dtype=np.uint8)
 
     def view_name(self, toy: int, view: int) -> str:
         """Front, side, back or top."""

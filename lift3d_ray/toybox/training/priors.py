@@ -172,7 +172,7 @@ class ViewTask:
     ) -> None:
         from diffusers import UNet2DConditionModel
 
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._train, self._held_out, self._codec, self._size = train, held_out, codec, batch_size
         self.unet = new_view_unet()
         if start_from is not None:
@@ -265,7 +265,7 @@ class TextTask:
         batch_size: int = 64,
         seed: int = 0,
     ) -> None:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._train, self._held_out, self._codec, self._size = train, held_out, codec, batch_size
         self._tokenizer = tokenizer
         self.unet = new_text_unet()
@@ -342,7 +342,7 @@ class ControlTask:
     def __init__(
         self, train: LatentViews, held_out: LatentViews, text: TextTask, *, batch_size: int = 48, seed: int = 0
     ) -> None:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._train, self._held_out, self._text, self._size = train, held_out, text, batch_size
         text.unet.requires_grad_(False)
         text.text_encoder.requires_grad_(False)
@@ -424,7 +424,8 @@ def draw_captioned(
     chance = np.ones(count) if plain else rng.random(count)
     prompts = []
     for k in range(count):
-        phrase = view_name(float(views.target_azimuth_deg[toy[k], t[k]]), float(views.target_elevation_deg[toy[k], t[k]]))
+        where = toy[k], t[k]
+        phrase = view_name(float(views.target_azimuth_deg[where]), float(views.target_elevation_deg[where]))
         whole = f"{views.captions[toy[k]]}, {phrase} view"
         prompts.append("" if chance[k] < 0.1 else views.captions[toy[k]] if chance[k] < 0.2 else whole)
     return data.target_NTCHW[toy, t].float(), prompts, (toy, t)

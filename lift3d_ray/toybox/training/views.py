@@ -20,8 +20,9 @@ import numpy as np
 
 from lift3d_ray.cameras import Framing, orbit_c2w, project, wrap_deg
 from lift3d_ray.toybox.attributes import describe
+from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
-from lift3d_ray.toybox.world import Split, ToyObject, sample_object
+from lift3d_ray.toybox.world import ToyObject, sample_object
 from lift3d_ray.types import Float32, UInt8
 
 SIZE = 64
