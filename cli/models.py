@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,3 +41,21 @@ def card(bundle: BundleName = "toybox") -> None:
         print(path.read_text(encoding="utf-8"), end="")
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}): the bundle has no model card") from error
+
+
+@app.command("train")
+def train(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle to train: toybox.")] = "toybox",
+    role: Annotated[list[str] | None, typer.Option("--role", help="Train this role only; may be repeated.")] = None,
+    work: Annotated[Path, typer.Option("--work", help="Data, checkpoints, logs, sheets.")] = Path("training"),
+    out: Annotated[Path | None, typer.Option("--out", help="Bundle folder to write; default: inside --work.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps instead of each role's own.")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads to compute with.")] = 1,
+) -> None:
+    """Train the embedded bundle on the procedural world; run again, it goes on where it stopped."""
+    if bundle != "toybox":
+        raise BundleError(f"only the embedded bundle 'toybox' can be trained here, got {bundle!r}")
+
+    from lift3d_ray.toybox.training.train import run
+
+    run(role or [], work=work, bundle=out or work / "toybox", threads=threads, steps=steps)

@@ -104,7 +104,7 @@ class LossWeights:
 
     color: float = 4.0
     mask: float = 4.0
-    depth: float = 0.2
+    depth: float = 0.1
     latent: float = 0.0
     image: float = 1.0
     entropy: float = 0.02

@@ -77,11 +77,12 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
 def kill_prior(app_name: str) -> None:
     """Kill the replica of the prior, as a lost machine would."""
     import ray
-    from ray.util.state import list_actors
+    from ray.util import list_named_actors
 
-    for actor in list_actors(filters=[("state", "=", "ALIVE")]):
-        if actor.name and f"{app_name}#NoisePredictor" in actor.name:
-            ray.kill(ray.get_actor(actor.name, namespace="serve"), no_restart=True)
+    replicas = [a["name"] for a in list_named_actors(all_namespaces=True) if f"{app_name}#NoisePredictor" in a["name"]]
+    assert replicas, list_named_actors(all_namespaces=True)
+    for name in replicas:
+        ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
 
 
 SERVED = Route(open_perceive=open_perceive, open_optimize=open_optimize, write=write)

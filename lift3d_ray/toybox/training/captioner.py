@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ class CaptionerTask:
         self._toys, self._held_out, self._size = toys, held_out, batch_size
         tokenizer = BertTokenizer.from_pretrained(str(files), local_files_only=True)
         processor = BlipImageProcessor.from_pretrained(str(files), local_files_only=True)
-        self.model: Any = new_captioner(tokenizer)
+        self.model = cast(Any, new_captioner(tokenizer))
         self.captioner = BlipCaptioner(self.model, tokenizer, processor)
         width = self.model.config.vision_config.hidden_size
         self.heads = AttributeHeads(width)

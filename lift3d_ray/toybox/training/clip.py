@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class ClipTask:
         self._toys, self._held_out, self._size = toys, held_out, batch_size
         tokenizer = CLIPTokenizer.from_pretrained(str(files), local_files_only=True)
         processor = CLIPImageProcessor.from_pretrained(str(files), local_files_only=True)
-        self.model: Any = new_clip(tokenizer)
+        self.model = cast(Any, new_clip(tokenizer))
         self.encoder = ClipEncoder(self.model, tokenizer, processor)
         self.heads = AttributeHeads(self.model.config.vision_config.hidden_size)
 

@@ -1,0 +1,64 @@
+"""``lift3d-ray models train toybox``: the embedded bundle from nothing but this package.
+
+Every step goes on where an earlier run into the same work folder stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lift3d_ray.errors import ConfigError
+from lift3d_ray.toybox.training import train_perception, train_priors
+from lift3d_ray.toybox.training.card import write_card
+from lift3d_ray.toybox.training.export import write_bundle_file
+from lift3d_ray.toybox.training.train_priors import Tell, Workshop
+
+STAGES: dict[str, Callable[[Workshop], None]] = {
+    "prior-data": train_priors.build_prior_data,
+    "perception-data": train_perception.build_perception_data,
+    "vae": train_priors.train_codec,
+    "view_unet": train_priors.train_view_prior,
+    "unet": train_priors.train_text_prior,
+    "controlnet": train_priors.train_controlnet,
+    "decoder": train_priors.train_decoder,
+    "segmenter": train_perception.train_segmenter,
+    "depth": train_perception.train_depth,
+    "captioner": train_perception.train_captioner,
+    "clip": train_perception.train_clip,
+}
+"""What can be made, in an order in which each finds what it needs."""
+
+
+def run(
+    stages: Sequence[str],
+    *,
+    work: Path,
+    bundle: Path,
+    threads: int = 1,
+    steps: int | None = None,
+    tell: Tell = print,
+) -> None:
+    """Run the named stages, or all of them, in order; then write ``bundle.json`` and the model card.
+
+    Args:
+        stages: names of ``STAGES``; empty = all.
+        work: data, checkpoints, logs and sheets.
+        bundle: the folder to write the roles to.
+        threads: torch threads, and processes that render data.
+        steps: steps instead of each role's own, for trials.
+        tell: told about progress.
+
+    Raises:
+        ConfigError: an unknown stage.
+    """
+    unknown = [name for name in stages if name not in STAGES]
+    if unknown:
+        raise ConfigError(f"unknown role {', '.join(unknown)}: choose among {', '.join(STAGES)}")
+    shop = Workshop(work=work, bundle=bundle, threads=threads, steps=steps, tell=tell)
+    for name, stage in STAGES.items():
+        if not stages or name in stages:
+            tell(f"== {name}")
+            stage(shop)
+    write_bundle_file(bundle)
+    write_card(bundle)
