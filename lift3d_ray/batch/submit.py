@@ -168,15 +168,31 @@ class _Run:
         return self.finish(list(rows.values()), interrupted=interrupted)
 
     def finish(self, rows: list[InputRow], *, interrupted: bool = False) -> RunSummary:
-        """Write the manifest and the gallery."""
+        """Write the manifest and the gallery.
+
+        Args:
+            rows: the input rows that came out of the pipeline.
+            interrupted: the pipeline was stopped.
+        """
         from lift3d_ray.export.gallery import gallery_files
 
         if rows:
             self.ledger.put_rows(self.context.run, rows)
-        for name, data in gallery_files(compact(self.ledger)).items():
+        outcomes = compact(self.ledger)
+        for name, data in gallery_files(outcomes).items():
             self.folder.write(name, data)
+        # What had an outcome but had not come out yet when the pipeline stopped.
+        rows = [*rows, *self._unseen(rows, outcomes)]
         sweep(self.folder)
         return self.summary(rows, interrupted=interrupted)
+
+    def _unseen(self, rows: list[InputRow], outcomes: list[Outcome]) -> list[InputRow]:
+        seen = {row.source for row in rows}
+        return [
+            InputRow(source=outcome.source, name=outcome.name, key=outcome.key, picture_digest=outcome.picture_digest)
+            for outcome in outcomes
+            if outcome.run == self.context.run and outcome.source not in seen
+        ]
 
     def summary(self, rows: list[InputRow], *, interrupted: bool = False, dry_run: bool = False) -> RunSummary:
         """Count what became of the rows."""

@@ -83,6 +83,11 @@ def fit(
     while state.step < config.steps:
         done = state.step / config.steps
         _enter_step(state, recipe, done)
+        if state.occupancy.box is None:
+            raise OptimizationFailed(
+                f"the field is empty or not finite at step {state.step}: nothing solid is left to optimise; "
+                "use another seed or a cleaner cut-out"
+            )
         losses = _losses(scene, state, recipe, prior, codec, schedule, done)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
@@ -150,7 +155,7 @@ def _smoothness(state: FitState, recipe: Recipe) -> dict[str, Tensor]:
     """Regularisers of the grid itself, where there may be matter."""
     weights = recipe.losses
     volume = state.field.volume_RRR4()[state.occupancy.grid_region(state.field.resolution)]
-    losses = {}
+    losses: dict[str, Tensor] = {}
     if weights.smooth_density:
         losses["smooth_density"] = weights.smooth_density * regularizers.laplacian(volume[..., :1])
     if weights.smooth_color:
