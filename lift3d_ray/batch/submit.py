@@ -162,7 +162,8 @@ class _Run:
             run_on_cluster(self.listing, self.context, options, route or LIFTING, rows=rows, watch=self._tell_state)
         except KeyboardInterrupt:
             interrupted = True
-        except Lift3DError:
+        except (Lift3DError, SystemExit):
+            # SystemExit is how Ray passes on a SIGTERM.
             self.finish(list(rows.values()))
             raise
         return self.finish(list(rows.values()), interrupted=interrupted)

@@ -41,6 +41,8 @@ class SamConfig:
         window_size: side of its local attention windows in tokens; 0 = all blocks global.
         global_attention: blocks that stay global.
         relative_positions: relative position terms in its attention.
+        stem_widths: channels of a convolutional stem in place of the one patch projection; empty in every published
+            model.
         prompt_dim: channels of image embedding, prompts and decoder.
         mask_channels: channels of the mask prompt's encoder.
         decoder_depth: two-way blocks of the mask decoder.
@@ -68,6 +70,7 @@ class SamConfig:
     window_size: int = 14
     global_attention: tuple[int, ...]
     relative_positions: bool = True
+    stem_widths: tuple[int, ...] = ()
     prompt_dim: int = 256
     mask_channels: int = 16
     decoder_depth: int = 2
@@ -96,6 +99,9 @@ class SamConfig:
             )
         if any(index >= self.encoder_depth for index in self.global_attention):
             raise ConfigError(f"global_attention {self.global_attention} names blocks beyond {self.encoder_depth}")
+        if self.stem_widths and 2 ** len(self.stem_widths) != self.patch_size:
+            raise ConfigError(f"a stem of {len(self.stem_widths)} widths makes tokens of "
+                              f"{2 ** len(self.stem_widths)} pixels, patch_size is {self.patch_size}")
         if not 1 <= self.points_per_side <= 64:
             raise ConfigError(f"points_per_side must be within 1..64, got {self.points_per_side}")
 
@@ -160,6 +166,10 @@ def build_sam(config: SamConfig) -> Sam:
         pixel_mean=list(config.pixel_mean),
         pixel_std=list(config.pixel_std),
     )
+    if config.stem_widths:
+        from lift3d_ray.models.stem import ConvStem
+
+        sam.image_encoder.patch_embed = ConvStem(config.stem_widths, config.encoder_dim)
     return sam.eval()
 
 
