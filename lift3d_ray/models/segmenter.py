@@ -100,8 +100,10 @@ class SamConfig:
         if any(index >= self.encoder_depth for index in self.global_attention):
             raise ConfigError(f"global_attention {self.global_attention} names blocks beyond {self.encoder_depth}")
         if self.stem_widths and 2 ** len(self.stem_widths) != self.patch_size:
-            raise ConfigError(f"a stem of {len(self.stem_widths)} widths makes tokens of "
-                              f"{2 ** len(self.stem_widths)} pixels, patch_size is {self.patch_size}")
+            raise ConfigError(
+                f"a stem of {len(self.stem_widths)} widths makes tokens of "
+                f"{2 ** len(self.stem_widths)} pixels, patch_size is {self.patch_size}"
+            )
         if not 1 <= self.points_per_side <= 64:
             raise ConfigError(f"points_per_side must be within 1..64, got {self.points_per_side}")
 
