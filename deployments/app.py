@@ -172,6 +172,8 @@ def _deployment(
         ray_actor_options=hardware[name].actor_options(),
         max_ongoing_requests=max_ongoing_requests,
         graceful_shutdown_timeout_s=5,
+        # A probe waits its turn behind a batch; a busy machine is not a broken model.
+        health_check_timeout_s=120,
     )
     deployment: serve.Deployment = deploy(service)
     return deployment

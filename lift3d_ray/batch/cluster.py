@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import ray
@@ -22,6 +23,9 @@ from lift3d_ray.errors import BundleError, ClusterError
 OBJECT_STORE_BYTES = 1 << 30
 _QUIET_LOGGERS = ("ray", "ray.data", "ray.serve")
 _TEMP_PREFIX = "lift3d-ray-"
+_OWNER = "owner.lock"
+# A cluster of one node gains nothing from declaring its node dead, and on an overloaded machine it would do so wrongly.
+_PATIENCE = {"health_check_failure_threshold": 200}
 _LONGEST_TEMP = 40
 
 
@@ -43,16 +47,14 @@ def ray_cluster(address: str | None) -> Iterator[bool]:
             yield False
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        temporary = None if address else _temporary_folder()
-        try:
-            _connect(address, temporary)
-            yield not address
-        finally:
-            if not address and ray.is_initialized():
-                serve.shutdown()
-            ray.shutdown()
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+        with nullcontext(None) if address else _temporary_folder() as temporary:
+            try:
+                _connect(address, temporary)
+                yield not address
+            finally:
+                if not address and ray.is_initialized():
+                    serve.shutdown()
+                ray.shutdown()
 
 
 def _connect(address: str | None, temporary: str | None) -> None:
@@ -67,21 +69,35 @@ def _connect(address: str | None, temporary: str | None) -> None:
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _temp_dir=temporary,
+                _system_config=_PATIENCE,
             )
     except Exception as error:  # a node that does not start in time is a bare Exception in Ray
         where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
         raise ClusterError(f"cannot use {where}: {error}") from error
 
 
-def _temporary_folder() -> str:
-    """A folder for Ray's sockets and logs, named after this process; those of dead processes are taken away."""
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for Ray's sockets and logs; those that killed runs left are taken away.
+
+    Its owner holds a kernel lock in it, which goes with the process however it dies.
+    """
     # Ray puts sockets in it, and a socket's path must stay under 107 characters.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_TEMP else "/tmp"
-    for left in Path(parent).glob(f"{_TEMP_PREFIX}[0-9]*-*"):
-        owner = left.name.removeprefix(_TEMP_PREFIX).split("-")[0]
-        if not Path(f"/proc/{owner}").exists() and Path("/proc").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=parent)
+    for left in Path(parent).glob(f"{_TEMP_PREFIX}*/{_OWNER}"):
+        with suppress(OSError), left.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=parent))
+    unnamed = folder / "owner"
+    with unnamed.open("w") as handle:
+        # Locked before it gets the name that others look for.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        unnamed.rename(folder / _OWNER)
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

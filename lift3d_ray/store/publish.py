@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 
 from lift3d_ray.errors import ExportError
-from lift3d_ray.store.claims import claim
+from lift3d_ray.store.claims import CLAIMS, claim
 from lift3d_ray.store.files import STAGING, Folder
 
 ASSETS = "assets"
@@ -95,13 +95,16 @@ def _publish_by_upload(folder: Folder, name: str, write: Callable[[Path], object
 
 
 def sweep(folder: Folder) -> None:
-    """Delete what killed runs left in the staging folder; what a living run is writing there stays."""
-    staging = None if folder.local is None else folder.local / STAGING
-    if staging is None or not staging.is_dir():
+    """Delete what killed runs left behind, staged folders and claims; what a living run holds stays."""
+    if folder.local is None:
         return
-    for entry in staging.iterdir():
+    staging, claims = folder.local / STAGING, folder.local / CLAIMS
+    for entry in staging.iterdir() if staging.is_dir() else ():
         with claim(folder, entry.name.split(".")[0]) as free:
             if free:
                 shutil.rmtree(entry, ignore_errors=True)
+    for lock in claims.glob("*.lock"):
+        with claim(folder, lock.stem):
+            pass  # letting go of a claim takes its file away
     with suppress(OSError):
         staging.rmdir()

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from lift3d_ray.deployments.app import PERCEPTION, PRIOR, ReplicaArgs, ServeArgs
 from lift3d_ray.deployments.engines import analytic_loaders, load_models_from
-from lift3d_ray.deployments.services import About, Gate, NoisePredictorService, PerceptionService, SegmenterService
+from lift3d_ray.deployments.gate import Gate
+from lift3d_ray.deployments.services import About, NoisePredictorService, PerceptionService, SegmenterService
 from lift3d_ray.errors import BundleError, NoSubject
 from lift3d_ray.models.analytic import AnalyticPrior, ColorSegmenter
 from lift3d_ray.types import MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery

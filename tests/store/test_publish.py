@@ -68,11 +68,15 @@ def test_sweeping_spares_what_is_claimed(tmp_path: Path) -> None:
     dead, living = tmp_path / STAGING / f"{'d' * 40}.x", tmp_path / STAGING / f"{'e' * 40}.x"
     dead.mkdir(parents=True)
     living.mkdir()
+    locks = tmp_path / "ledger/claims"
+    locks.mkdir(parents=True)
+    (locks / f"{'f' * 40}.lock").touch()
     with claim(place, "e" * 40) as mine:
         assert mine
         sweep(place)
         assert not dead.exists()
         assert living.exists()
+        assert [lock.stem for lock in locks.iterdir()] == ["e" * 40]
     sweep(place)
     assert not (tmp_path / STAGING).exists()
 
