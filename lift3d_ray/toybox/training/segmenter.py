@@ -31,9 +31,8 @@ TOYBOX_SAM = SamConfig(
     image_size=128,
     patch_size=8,
     encoder_dim=128,
-    encoder_depth=3,
+    encoder_depth=5,
     encoder_heads=2,
-    stem_widths=(24, 64, 128),
     window_size=0,
     global_attention=(),
     relative_positions=False,
@@ -48,7 +47,7 @@ TOYBOX_SAM = SamConfig(
 )
 """The embedded model's numbers."""
 
-CLICKS_PER_PICTURE = 2
+CLICKS_PER_PICTURE = 3
 BOXES_PER_PICTURE = 1
 BACKGROUND_CLICKS = 0.2
 SMALLEST_INSTANCE_PX = 24
