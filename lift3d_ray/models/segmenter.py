@@ -41,8 +41,8 @@ class SamConfig:
         window_size: side of its local attention windows in tokens; 0 = all blocks global.
         global_attention: blocks that stay global.
         relative_positions: relative position terms in its attention.
-        stem_widths: channels of a convolutional stem in place of the one patch projection; empty in every published
-            model.
+        conv_widths: channels of the stages of a convolutional encoder in place of the ViT, whose settings then mean
+            nothing; empty in every published model.
         prompt_dim: channels of image embedding, prompts and decoder.
         mask_channels: channels of the mask prompt's encoder.
         decoder_depth: two-way blocks of the mask decoder.
@@ -70,7 +70,7 @@ class SamConfig:
     window_size: int = 14
     global_attention: tuple[int, ...]
     relative_positions: bool = True
-    stem_widths: tuple[int, ...] = ()
+    conv_widths: tuple[int, ...] = ()
     prompt_dim: int = 256
     mask_channels: int = 16
     decoder_depth: int = 2
@@ -99,10 +99,10 @@ class SamConfig:
             )
         if any(index >= self.encoder_depth for index in self.global_attention):
             raise ConfigError(f"global_attention {self.global_attention} names blocks beyond {self.encoder_depth}")
-        if self.stem_widths and 2 ** len(self.stem_widths) != self.patch_size:
+        if self.conv_widths and (len(self.conv_widths) < 3 or self.patch_size != 8):
             raise ConfigError(
-                f"a stem of {len(self.stem_widths)} widths makes tokens of "
-                f"{2 ** len(self.stem_widths)} pixels, patch_size is {self.patch_size}"
+                f"a convolutional encoder needs at least 3 widths and makes tokens of 8 pixels, got "
+                f"{self.conv_widths} and patch_size {self.patch_size}"
             )
         if not 1 <= self.points_per_side <= 64:
             raise ConfigError(f"points_per_side must be within 1..64, got {self.points_per_side}")
@@ -168,10 +168,10 @@ def build_sam(config: SamConfig) -> Sam:
         pixel_mean=list(config.pixel_mean),
         pixel_std=list(config.pixel_std),
     )
-    if config.stem_widths:
-        from lift3d_ray.models.stem import ConvStem
+    if config.conv_widths:
+        from lift3d_ray.models.conv_encoder import ConvEncoder
 
-        sam.image_encoder.patch_embed = ConvStem(config.stem_widths, config.encoder_dim)
+        sam.image_encoder = ConvEncoder(config.image_size, config.conv_widths, config.prompt_dim)
     return sam.eval()
 
 

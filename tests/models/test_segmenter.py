@@ -137,14 +137,14 @@ def test_published_pth_with_windows_and_relative_positions(tmp_path: Path) -> No
     assert same(load_segmenter(tmp_path).segment(click(0)), SamSegmenter(sam, config).segment(click(0)))
 
 
-def test_a_stem_takes_the_place_of_the_patch_projection(tmp_path: Path) -> None:
-    config = replace(TINY, stem_widths=(4, 8, 8))
+def test_a_convolutional_encoder_takes_the_place_of_the_vit(tmp_path: Path) -> None:
+    config = replace(TINY, conv_widths=(4, 8, 8))
     sam = random_sam(config)
     save_segmenter(tmp_path, sam, config, torch.float32)
-    assert any(name.startswith("image_encoder.patch_embed.blocks") for name in sam.state_dict())
+    assert any(name.startswith("image_encoder.stages") for name in sam.state_dict())
     assert same(load_segmenter(tmp_path).segment(click(0)), SamSegmenter(sam, config).segment(click(0)))
-    with pytest.raises(ConfigError, match="makes tokens of 4 pixels, patch_size is 8"):
-        replace(TINY, stem_widths=(4, 8))
+    with pytest.raises(ConfigError, match="at least 3 widths"):
+        replace(TINY, conv_widths=(4, 8))
 
 
 class Harmful:

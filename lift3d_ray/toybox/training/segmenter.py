@@ -30,12 +30,13 @@ from lift3d_ray.types import Bool, MaskProposal, SegmentQuery, UInt8
 TOYBOX_SAM = SamConfig(
     image_size=128,
     patch_size=8,
-    encoder_dim=128,
-    encoder_depth=5,
-    encoder_heads=2,
+    encoder_dim=32,
+    encoder_depth=1,
+    encoder_heads=1,
     window_size=0,
     global_attention=(),
     relative_positions=False,
+    conv_widths=(16, 40, 96, 128, 160),
     prompt_dim=96,
     decoder_heads=4,
     decoder_mlp_dim=256,
@@ -47,7 +48,7 @@ TOYBOX_SAM = SamConfig(
 )
 """The embedded model's numbers."""
 
-CLICKS_PER_PICTURE = 3
+CLICKS_PER_PICTURE = 2
 BOXES_PER_PICTURE = 1
 BACKGROUND_CLICKS = 0.2
 SMALLEST_INSTANCE_PX = 24
@@ -87,17 +88,6 @@ def load_composites(folder: Path, *, limit: int | None = None) -> Scenes:
     """Pictures and instance maps that ``scene_dataset.build_scenes`` wrote."""
     scenes = load_scenes(folder, limit=limit)
     return Scenes(rgb_NHWC=scenes.rgb, instances_NHW=scenes.ids)
-
-
-def initialize(sam: Any, seed: int) -> None:
-    """Start the position table from the prompts' own code, so that a click finds its cell from the first step."""
-    generator = torch.Generator().manual_seed(seed)
-    code_HWC = sam.prompt_encoder.get_dense_pe()[0].permute(1, 2, 0)
-    table = sam.image_encoder.pos_embed
-    width = min(table.shape[-1], code_HWC.shape[-1])
-    with torch.no_grad():
-        table.normal_(std=0.02, generator=generator)
-        table[0, :, :, :width] += 0.5 * code_HWC[:, :, :width]
 
 
 def decode(sam: Any, embeddings_BCHW: Tensor, sparse_QND: Tensor, dense_QDHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,11 +179,10 @@ class SegmenterTask:
         seed: of the initial weights.
     """
 
-    def __init__(self, scenes: Scenes, held_out: Scenes, *, batch_size: int = 12, seed: int = 0) -> None:
+    def __init__(self, scenes: Scenes, held_out: Scenes, *, batch_size: int = 16, seed: int = 0) -> None:
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self.config = TOYBOX_SAM
         self.sam = build_sam(self.config)
-        initialize(self.sam, seed)
         self._scenes, self._held_out, self._size = scenes, held_out, batch_size
 
     def modules(self) -> dict[str, nn.Module]:

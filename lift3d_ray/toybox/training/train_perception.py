@@ -36,7 +36,7 @@ def train_segmenter(shop: Workshop) -> None:
     """The segmenter, on clicks and boxes over composites."""
     held_out = load_composites(shop.work / "scenes_heldout", limit=200)
     task = SegmenterTask(load_composites(shop.work / "scenes"), held_out)
-    plan = shop.plan(3000, 1e-3, ema_decay=0.998)
+    plan = shop.plan(3000, 1.5e-3, ema_decay=0.998, validate_every=500)
     figures = train(task, plan, shop.work / "segmenter", progress=shop.tell)
     save_segmenter(shop.bundle / "segmenter", task.sam, task.config, torch.float16)
     _note(shop, "segmenter", figures)

@@ -22,6 +22,7 @@ TINY = SamConfig(
     window_size=0,
     global_attention=(),
     relative_positions=False,
+    conv_widths=(8, 16, 24, 32),
     prompt_dim=16,
     mask_channels=4,
     decoder_heads=2,

@@ -1,0 +1,75 @@
+"""A convolutional image encoder for small segmenters, in the place of SAM's ViT.
+
+A transformer small enough for the embedded bundle spends most of its training on finding edges, which convolutions
+find at once; MobileSAM (Zhang et al. 2023) put a light hybrid in the same place. Residual stages go down (He et al.
+2016), a feature pyramid brings what the coarse ones know back up (Lin et al. 2017). Published encoders are ViTs.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
+
+
+class ConvEncoder(nn.Module):
+    """Pictures to image embeddings of an eighth of their side.
+
+    Args:
+        image_size: side of the square input, pixels; ``Sam`` reads it as ``img_size``.
+        widths: channels of the stages, each half the side of the one before, the first at half the input's; at
+            least three.
+        out_channels: channels of the embedding.
+    """
+
+    def __init__(self, image_size: int, widths: tuple[int, ...], out_channels: int) -> None:
+        super().__init__()
+        self.img_size = image_size
+        before = (3, *widths)
+        # One block where pixels are many, two where they are few.
+        self.stages = nn.ModuleList(
+            nn.Sequential(_convolution(before[k], width, stride=2), *(_Residual(width) for _ in range(1 + (k >= 2))))
+            for k, width in enumerate(widths)
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths[_EMBEDDING:])
+        self.merges = nn.ModuleList(_Residual(out_channels) for _ in widths[_EMBEDDING:])
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        """(B, 3, S, S) standardised pixels to (B, out_channels, S / 8, S / 8)."""
+        from torch import channels_last
+
+        x = images_B3HW.contiguous(memory_format=channels_last)
+        scales = []
+        for stage in self.stages:
+            x = stage(x)
+            scales.append(x)
+        merged: Tensor | None = None
+        for scale, lateral, merge in reversed(
+            list(zip(scales[_EMBEDDING:], self.laterals, self.merges, strict=True))
+        ):
+            here = lateral(scale)
+            if merged is not None:
+                here = here + interpolate(merged, size=here.shape[-2:], mode="bilinear", align_corners=False)
+            merged = merge(here)
+        assert merged is not None
+        embedding: Tensor = self.norm(merged)
+        return embedding.contiguous()
+
+
+_EMBEDDING = 2  # the stage whose side is an eighth of the picture's
+
+
+def _convolution(inside: int, outside: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(x + self.second(self.first(x)))
