@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from enum import StrEnum
 from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,14 +16,35 @@ from lift3d_ray.cli import options
 from lift3d_ray.recipes import Quality, by_name
 
 if TYPE_CHECKING:
-    from lift3d_ray.evaluate import Exam, Score
-    from lift3d_ray.types import Asset
+    from lift3d_ray.evaluate import Score, Verdict
 
 COLUMNS = ("psnr", "ssim", "iou", "chamfer")
 
 
+class GuidanceName(StrEnum):
+    """What fills in what the photo does not show."""
+
+    RECIPE = "recipe"
+    NONE = "none"
+    TEXT = "text"
+    VIEW = "view"
+    MIX = "mix"
+    DRAWN = "drawn"
+
+
 def evaluate(
     count: Annotated[int, typer.Option("--count", min=1, help="Held-out toys to lift and judge.")] = 24,
+    guidance: Annotated[
+        list[GuidanceName] | None,
+        typer.Option(
+            "--guidance",
+            help="Fill in what the photo does not show by: the recipe's own way, nothing, words, the photo and the "
+            "pose, both, or views drawn once; may be given several times.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Lift every toy with this many seeds.")] = 1,
+    sheet: Annotated[Path | None, typer.Option("--sheet", metavar="PNG", help="Truth above mesh, for looking.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Lifts side by side, each in its own process.")] = 1,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
@@ -30,33 +53,61 @@ def evaluate(
     quiet: options.Quiet = False,
     json: options.AsJson = False,
 ) -> None:
-    """Lift held-out toys, given nothing but a picture, and compare the meshes with the truth from 24 other sides."""
+    """Lift held-out toys, given nothing but a picture, and compare with the truth from 24 other sides."""
     chosen = by_name(recipe, quality)
+    ways = [name.value for name in guidance or [GuidanceName.RECIPE]]
 
-    from lift3d_ray.evaluate import run_exams
-    from lift3d_ray.lifting import lift, load_tools
-    from lift3d_ray.models.bundle import load_bundle, load_models
+    from lift3d_ray.evaluate import Question, judge_all
 
-    weights = load_bundle(bundle)
-    models, tools = load_models(weights, device=device), load_tools(weights, device=device)
-    rows: list[tuple[str, Score]] = []
-
-    def lifted(exam: Exam) -> Asset:
-        return lift(exam.photo, models, chosen, seed=seed, tools=tools)
-
-    def told(exam: Exam, asset: Asset, score: Score) -> None:
-        rows.append((exam.photo.name, score))
+    questions = [
+        Question(exam=exam, guidance=way, seed=seed + k) for way in ways for exam in range(count) for k in range(seeds)
+    ]
+    verdicts: list[Verdict] = []
+    for verdict in judge_all(questions, bundle, chosen, device=device, jobs=jobs):
+        verdicts.append(verdict)
         if not quiet:
-            print(line(f"{exam.photo.name} ({asset.perception.caption})", score), file=sys.stderr, flush=True)
+            title = f"{verdict.question.guidance} {verdict.name} ({verdict.caption})"
+            print(line(title, verdict.mesh) + f"{verdict.seconds:8.1f} s", file=sys.stderr, flush=True)
+    if sheet is not None:
+        _write_sheet(sheet, verdicts)
+    print(dumps(_as_json(verdicts), indent=2) if json else table(verdicts))
 
-    mean, copy = run_exams(count, lifted, told=told)
-    if json:
-        figures = {"mean": mean, "copy": copy, **dict(rows)}
-        print(dumps({name: _plain(score) for name, score in figures.items()}, indent=2))
-        return
-    print(line("", None))
-    print(line(f"mesh, mean of {count}", mean))
-    print(line("the photo itself, copied", copy))
+
+def table(verdicts: list[Verdict]) -> str:
+    """Means of every way of guidance, the field beside the mesh, and the floor."""
+    from lift3d_ray.evaluate import mean_score
+
+    lines = [line("", None)]
+    for way in dict.fromkeys(v.question.guidance for v in verdicts):
+        some = [v for v in verdicts if v.question.guidance == way]
+        failed = sum(v.failed for v in some)
+        title = f"{way}: {len(some)} lifts" + (f", {failed} failed" if failed else "")
+        lines.append(line(f"{title}, mesh", mean_score([v.mesh for v in some])))
+        lines.append(line(f"{title}, field", mean_score([v.field for v in some])))
+    lines.append(line("the photo itself, copied", mean_score([v.copy for v in verdicts])))
+    return "\n".join(lines)
+
+
+def line(name: str, score: Score | None) -> str:
+    """One line of the table; without a score, its head."""
+    figures = COLUMNS if score is None else [f"{getattr(score, column):.3f}" for column in COLUMNS]
+    return f"{name[:64]:64s}" + "".join(f"{figure:>9s}" for figure in figures)
+
+
+def _as_json(verdicts: list[Verdict]) -> list[dict[str, object]]:
+    return [
+        {
+            **dataclasses.asdict(verdict.question),
+            "name": verdict.name,
+            "caption": verdict.caption,
+            "failed": verdict.failed,
+            "seconds": round(verdict.seconds, 2),
+            "mesh": _plain(verdict.mesh),
+            "field": _plain(verdict.field),
+            "copy": _plain(verdict.copy),
+        }
+        for verdict in verdicts
+    ]
 
 
 def _plain(score: Score) -> dict[str, float | None]:
@@ -64,7 +115,8 @@ def _plain(score: Score) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(score).items()}
 
 
-def line(name: str, score: Score | None) -> str:
-    """One line of the table; without a score, its head."""
-    figures = COLUMNS if score is None else [f"{getattr(score, column):.3f}" for column in COLUMNS]
-    return f"{name[:56]:56s}" + "".join(f"{figure:>9s}" for figure in figures)
+def _write_sheet(path: Path, verdicts: list[Verdict]) -> None:
+    import numpy as np
+    from PIL import Image
+
+    Image.fromarray(np.concatenate([verdict.strip_HWC for verdict in verdicts])).save(path)

@@ -5,6 +5,7 @@ Exit status: 0 all went well, 1 something failed, 2 wrong use, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from lift3d_ray.cli import evaluate, lift, models, recipes, submit, version, view
+from lift3d_ray.cli.libraries import hush
 from lift3d_ray.errors import ConfigError, Lift3DError
 
 FAILED = 1
@@ -57,6 +59,7 @@ def _before(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     context.ensure_object(Session).debug = debug
+    hush(os.environ)
 
 
 def command() -> TyperGroup:

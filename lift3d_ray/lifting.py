@@ -149,6 +149,47 @@ def optimize(
         checkpoint: given a function's worth of state after every step (plain tensors and numbers).
         resume_from: such a state, to go on from.
     """
+    settled = fit_scene(
+        perception,
+        prior,
+        recipe,
+        seed=seed,
+        tools=tools,
+        report=report,
+        checkpoint=checkpoint,
+        resume_from=resume_from,
+    )
+    report(Progress(stage="mesh", step=0, steps=1))
+    return finish(settled, recipe, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettledScene:
+    """A scene whose field is optimised, before it becomes a mesh.
+
+    Attributes:
+        scene: what stayed fixed.
+        fitted: the field.
+        seconds: wall seconds by stage.
+    """
+
+    scene: Scene
+    fitted: Fitted
+    seconds: dict[str, float]
+
+
+def fit_scene(
+    perception: Perception,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    *,
+    seed: int,
+    tools: SceneTools,
+    report: Report = silent,
+    checkpoint: Callable[[dict[str, Any]], None] | None = None,
+    resume_from: dict[str, Any] | None = None,
+) -> SettledScene:
+    """Pose and field of one perceived subject; arguments as of ``optimize``."""
     clock = _Clock()
     generator = torch.Generator().manual_seed(seed)
     with clock("pose"):
@@ -171,12 +212,7 @@ def optimize(
             report=report,
             checkpoint=None if checkpoint is None else _store_with(checkpoint),
         )
-    with clock("mesh"):
-        report(Progress(stage="mesh", step=0, steps=1))
-        mesh = mesh_field(
-            fitted.field, fitted.sharpness, recipe.mesh, perception.subject, scene.c2w_44, pose.framing
-        )
-    return _finish(scene, fitted, mesh, recipe, seed, clock)
+    return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds)
 
 
 def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitState], None]:
@@ -200,9 +236,14 @@ def _find_pose(
     )
 
 
-def _finish(scene: Scene, fitted: Fitted, mesh: Mesh, recipe: Recipe, seed: int, clock: _Clock) -> Asset:
-    """Points, pictures and figures of a mesh."""
-    config = recipe.mesh
+def finish(settled: SettledScene, recipe: Recipe, *, seed: int) -> Asset:
+    """Mesh, points, pictures and figures of a settled scene."""
+    scene, fitted, config = settled.scene, settled.fitted, recipe.mesh
+    clock = _Clock(settled.seconds)
+    with clock("mesh"):
+        mesh = mesh_field(
+            fitted.field, fitted.sharpness, config, scene.perception.subject, scene.c2w_44, scene.pose.framing
+        )
     with clock("pictures"):
         points = sample_points(mesh, config.points, np.random.default_rng(seed))
         turntable = turntable_frames(mesh, frames=config.turntable_frames, size=config.turntable_px)
@@ -238,8 +279,8 @@ def reference_metrics(scene: Scene, mesh: Mesh, *, size: int = 128) -> dict[str,
 class _Clock:
     """Wall seconds by stage."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, before: dict[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = dict(before or {})
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

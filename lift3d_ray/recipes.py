@@ -136,6 +136,8 @@ class OptimizeConfig:
         elevation_deg: range of the novel views' elevation.
         sharpness: slope of the density's sigmoid at the first and the last step.
         warmup_steps: steps with the reference alone.
+        drawn_views: views drawn once by the prior and then fitted like photos; 0 = score distillation at every step.
+        drawing_steps: sampling steps of such a drawing.
     """
 
     steps: int = 300
@@ -152,6 +154,8 @@ class OptimizeConfig:
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
     sharpness: tuple[float, float] = (8.0, 30.0)
     warmup_steps: int = 10
+    drawn_views: int = 0
+    drawing_steps: int = 16
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")
@@ -161,6 +165,7 @@ class OptimizeConfig:
         for name in ("timestep_start", "timestep_end"):
             low, high = getattr(self, name)
             _require(0 < low <= high < 1, f"{name} must satisfy 0 < low <= high < 1, got {(low, high)}")
+        _require(self.drawn_views >= 0 and self.drawing_steps >= 1, f"drawings need counts >= 0 and >= 1, got {self}")
         _require(min(self.sharpness) > 0, f"sharpness must be positive, got {self.sharpness}")
 
 

@@ -77,17 +77,35 @@ def ask_prior(
     """
     signal, sigma = schedule.signal(timesteps_B), schedule.noise(timesteps_B)
     noisy = np.asarray(signal * latents_BCHW + sigma * noise_BCHW, dtype=np.float32)
+    return estimate_clean(noisy, views, terms, prior, schedule, timesteps_B=timesteps_B)
+
+
+def estimate_clean(
+    noisy_BCHW: Float32,
+    views: NovelViews,
+    terms: Sequence[GuidanceTerm],
+    prior: NoisePredictor,
+    schedule: NoiseSchedule,
+    *,
+    timesteps_B: Int64,
+) -> CleanEstimate:
+    """Ask every guidance term about noisy latents, and mix the clean estimates by weight.
+
+    Raises:
+        PriorError: an answer of the wrong shape or not finite.
+    """
+    signal, sigma = schedule.signal(timesteps_B), schedule.noise(timesteps_B)
     total = sum(term.weight for term in terms)
-    mixed = np.zeros_like(noisy)
+    mixed = np.zeros_like(noisy_BCHW)
     batch, seconds = 0, 0.0
     for term in terms:
-        answer = prior.predict_noise(_query(noisy, timesteps_B, views, term))
-        if answer.noise_BCHW.shape != noisy.shape or not np.isfinite(answer.noise_BCHW).all():
+        answer = prior.predict_noise(_query(noisy_BCHW, timesteps_B, views, term))
+        if answer.noise_BCHW.shape != noisy_BCHW.shape or not np.isfinite(answer.noise_BCHW).all():
             raise PriorError(
                 f"the prior answered with shape {answer.noise_BCHW.shape} or values that are not finite, "
-                f"wanted finite noise of shape {noisy.shape}: check the bundle"
+                f"wanted finite noise of shape {noisy_BCHW.shape}: check the bundle"
             )
-        mixed += term.weight / total * denoised(noisy, answer.noise_BCHW, signal, sigma)
+        mixed += term.weight / total * denoised(noisy_BCHW, answer.noise_BCHW, signal, sigma)
         batch, seconds = max(batch, answer.batch_size), seconds + answer.seconds
     return CleanEstimate(latents_BCHW=mixed, batch_size=batch, seconds=seconds)
 

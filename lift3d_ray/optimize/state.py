@@ -24,6 +24,20 @@ def occupancy_cells(resolution: int) -> int:
     return 32 if resolution < 64 else HULL_CELLS
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Views that the prior drew once.
+
+    Attributes:
+        azimuth_V, elevation_V: (V,) float32 degrees, azimuth relative to the photo.
+        pictures_V3SS: (V, 3, S, S) float32 over white, on the CPU.
+    """
+
+    azimuth_V: torch.Tensor
+    elevation_V: torch.Tensor
+    pictures_V3SS: torch.Tensor
+
+
 @dataclass(kw_only=True)
 class FitState:
     """A field on its way.
@@ -37,6 +51,7 @@ class FitState:
         step: steps done.
         prior_s: seconds waited for the prior.
         prior_batch_sum, prior_calls: for the mean number of latents that shared a pass.
+        drawn: the views to fit, in recipes that draw them once.
     """
 
     field: VoxelField
@@ -48,6 +63,13 @@ class FitState:
     prior_s: float = 0.0
     prior_batch_sum: int = 0
     prior_calls: int = 0
+    drawn: Drawn | None = None
+
+    def count_prior(self, seconds: float, batch: int) -> None:
+        """Note one question to the prior."""
+        self.prior_s += seconds
+        self.prior_batch_sum += batch
+        self.prior_calls += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers only; ``restored`` takes them back."""
@@ -60,6 +82,7 @@ class FitState:
             "generator": self.generator.get_state(),
             "step": self.step,
             "prior": [self.prior_s, self.prior_batch_sum, self.prior_calls],
+            "drawn": None if self.drawn is None else vars(self.drawn),
         }
 
 
@@ -100,6 +123,7 @@ def restored(saved: dict[str, Any], config: OptimizeConfig, *, device: torch.dev
         prior_s=prior_s,
         prior_batch_sum=batch_sum,
         prior_calls=calls,
+        drawn=None if saved["drawn"] is None else Drawn(**saved["drawn"]),
     )
 
 

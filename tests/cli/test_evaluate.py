@@ -1,59 +1,88 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-import lift3d_ray.evaluate as judge
-import lift3d_ray.lifting
-import lift3d_ray.models.bundle
+import lift3d_ray.evaluate as judging
+from lift3d_ray.cli.evaluate import GuidanceName
 from lift3d_ray.cli.main import main
+from lift3d_ray.evaluate import GUIDANCES, Question, Score, Verdict
 
-MESH = judge.Score(psnr=18.5, ssim=0.7, iou=0.81, chamfer=0.04)
-COPY = judge.Score(psnr=14.0, ssim=0.6, iou=0.64, chamfer=float("nan"))
+MESH = Score(psnr=18.5, ssim=0.7, iou=0.81, chamfer=0.04)
+FIELD = Score(psnr=19.5, ssim=0.75, iou=0.83, chamfer=float("nan"))
+COPY = Score(psnr=14.0, ssim=0.6, iou=0.64, chamfer=float("nan"))
 
 
 @pytest.fixture(autouse=True)
-def exams(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """One exam that is judged without being lifted; what the command asked for."""
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Exams that are judged without being lifted; what the command asked for."""
     asked: dict[str, Any] = {}
 
-    def lift(photo: Any, models: Any, recipe: Any, **settings: Any) -> Any:
-        asked.update(photo=photo, recipe=recipe, **settings)
-        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"))
+    def judge_all(questions: Sequence[Question], bundle: str, recipe: Any, **settings: Any) -> Iterator[Verdict]:
+        asked.update(questions=list(questions), bundle=bundle, recipe=recipe, **settings)
+        for question in questions:
+            yield Verdict(
+                question=question,
+                name=f"mug-{question.exam}",
+                caption="a red mug",
+                field=FIELD,
+                mesh=MESH,
+                copy=COPY,
+                seconds=1.5,
+                strip_HWC=np.zeros((128, 640, 3), dtype=np.uint8),
+                failed=question.guidance == "none",
+            )
 
-    def run_exams(count: int, lifted: Callable[[Any], Any], *, told: Callable[..., None]) -> Any:
-        exam = SimpleNamespace(photo=SimpleNamespace(name="mug-0"))
-        asked["count"] = count
-        told(exam, lifted(exam), MESH)
-        return MESH, COPY
-
-    monkeypatch.setattr(judge, "run_exams", run_exams)
-    monkeypatch.setattr(lift3d_ray.lifting, "lift", lift)
-    monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: "tools")
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: "bundle")
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
+    monkeypatch.setattr(judging, "judge_all", judge_all)
     return asked
 
 
-def test_prints_the_means_below_each_other(exams: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_means_below_each_other(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--count", "1", "--quality", "draft", "--seed", "3"]) == 0
     captured = capsys.readouterr()
-    head, mesh, copy = (line.split() for line in captured.out.splitlines())
+    head, mesh, field, copy = (line.split() for line in captured.out.splitlines())
     assert head == ["psnr", "ssim", "iou", "chamfer"]
     assert mesh[-4:] == ["18.500", "0.700", "0.810", "0.040"]
+    assert field[-4:] == ["19.500", "0.750", "0.830", "nan"]
     assert copy[-4:] == ["14.000", "0.600", "0.640", "nan"]
     assert "mug-0 (a red mug)" in captured.err
-    assert (exams["count"], exams["seed"], exams["recipe"].quality) == (1, 3, "draft")
+    assert asked["questions"] == [Question(exam=0, guidance="recipe", seed=3)]
+    assert (asked["recipe"].quality, asked["jobs"], asked["device"]) == ("draft", 1, "cpu")
+
+
+def test_every_way_every_toy_and_every_seed_is_asked(
+    asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways = ["--guidance", "none", "--guidance", "drawn"]
+    assert main(["evaluate", "--count", "2", "--seeds", "2", "--quiet", *ways]) == 0
+    assert [(q.guidance, q.exam, q.seed) for q in asked["questions"]] == [
+        (way, exam, seed) for way in ("none", "drawn") for exam in (0, 1) for seed in (0, 1)
+    ]
+    captured = capsys.readouterr()
+    assert "none: 4 lifts, 4 failed, mesh" in captured.out
+    assert captured.err == ""
 
 
 def test_json_is_valid_where_a_figure_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--count", "1", "--json", "--quiet"]) == 0
     captured = capsys.readouterr()
-    told = json.loads(captured.out, parse_constant=pytest.fail)
-    assert told["mean"]["psnr"] == told["mug-0"]["psnr"] == 18.5
+    (told,) = json.loads(captured.out, parse_constant=pytest.fail)
+    assert told["mesh"]["psnr"] == 18.5
     assert told["copy"]["chamfer"] is None
-    assert captured.err == ""
+    assert (told["exam"], told["name"], told["seconds"]) == (0, "mug-0", 1.5)
+
+
+def test_the_sheet_holds_a_strip_a_lift(tmp_path: Path) -> None:
+    assert main(["evaluate", "--count", "3", "--quiet", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.size == (640, 3 * 128)
+
+
+def test_the_command_names_every_way_there_is() -> None:
+    assert {name.value for name in GuidanceName} == set(GUIDANCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +105,49 @@ def test_progress_counts_every_step(scene: tuple[ToyObject, Scene]) -> None:
     fit(prepared, start, recipe, ToyPrior(toy, AZIMUTH), PixelCodec(), SCHEDULE, report=seen.append)  # type: ignore[arg-type]
     assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[-1].prior_batch == recipe.optimize.views
+
+
+def test_views_drawn_once_and_fitted_make_the_back_true(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    recipe = _recipe()
+    drawn = replace(recipe, optimize=replace(recipe.optimize, drawn_views=8, drawing_steps=4))
+    counted = _CountingPrior(ToyPrior(toy, AZIMUTH))
+    guided = _novel_error(toy, _fit(prepared, drawn, counted))
+    alone = _novel_error(toy, _fit(prepared, replace(recipe, guidance=()), None))
+    assert guided < 0.6 * alone
+    assert counted.batches == [8] * 4  # asked while drawing, never while fitting
+
+
+def test_drawn_views_survive_a_stop(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    recipe = replace(_recipe(8), optimize=replace(_recipe(8).optimize, drawn_views=4, drawing_steps=2))
+    saved: list[dict[str, object]] = []
+    start = initial_state(prepared, recipe.optimize, generator=torch.Generator().manual_seed(0))
+    prior = _CountingPrior(ToyPrior(toy, AZIMUTH))
+
+    def keep(state: FitState) -> None:
+        if state.step == 5:
+            saved.append(copy.deepcopy(state.state_dict()))
+
+    whole = fit(prepared, start, recipe, prior, PixelCodec(), SCHEDULE, report=lambda _: None, checkpoint=keep)  # type: ignore[arg-type]
+    again = _fit(prepared, recipe, None, state=restored(saved[0], recipe.optimize))
+    torch.testing.assert_close(again.field.values_V4, whole.field.values_V4)
+
+
+def test_without_a_prior_novel_views_are_still_regularised(scene: tuple[ToyObject, Scene]) -> None:
+    _, prepared = scene
+    fitted = _fit(prepared, replace(_recipe(6), guidance=()), None)
+    assert "entropy" in fitted.losses
+    assert not {"sds_image", "drawn_image"} & set(fitted.losses)
+
+
+class _CountingPrior:
+    def __init__(self, prior: ToyPrior) -> None:
+        self._prior, self.batches = prior, []  # type: ignore[var-annotated]
+
+    def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+        self.batches.append(len(query.noisy_latents_BCHW))
+        return self._prior.predict_noise(query)
 
 
 class BreakingPrior:

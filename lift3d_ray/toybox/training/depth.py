@@ -87,7 +87,7 @@ def new_dpt() -> Any:
         hidden_sizes=STAGE_WIDTHS,
         depths=[2, 2, 2],
         layer_type="basic",
-        out_features=["stage1", "stage2", "stage3"],
+        out_features=["stage1", "stage2", "stage3"],  # type: ignore[call-arg]
     )
     config = DPTConfig(
         is_hybrid=True,

@@ -1,0 +1,194 @@
+"""Losses of the views nobody photographed: distilled from the prior at every step, or drawn by it once and fitted.
+
+Shape suffixes: B views of a step, V drawn views, S picture side.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lift3d_ray.conditioning.prompts import view_prompts
+from lift3d_ray.field.render import RenderedRays
+from lift3d_ray.guidance import regularizers
+from lift3d_ray.guidance.ddim import descend
+from lift3d_ray.guidance.sds import (
+    NovelViews,
+    ask_prior,
+    draw_timesteps,
+    estimate_clean,
+    image_loss,
+    latent_loss,
+)
+from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.models.roles import NoisePredictor
+from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.rendering import render_novel
+from lift3d_ray.optimize.scene import Scene
+from lift3d_ray.optimize.state import Drawn, FitState
+from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.types import Float32
+
+_GOLDEN = 0.618034
+
+
+def novel_losses(
+    scene: Scene,
+    state: FitState,
+    recipe: Recipe,
+    prior: NoisePredictor,
+    codec: LatentCodec,
+    schedule: NoiseSchedule,
+    done: float,
+) -> dict[str, Tensor]:
+    """Weighted losses of this step's novel views, by name; without guidance the regularisers alone."""
+    if recipe.guidance and recipe.optimize.drawn_views:
+        if state.drawn is None:
+            state.drawn = _draw(scene, state, recipe, prior, codec, schedule, done)
+        chosen = torch.randperm(len(state.drawn.azimuth_V), generator=state.generator)[: recipe.optimize.views]
+        azimuth, elevation = state.drawn.azimuth_V[chosen].numpy(), state.drawn.elevation_V[chosen].numpy()
+        rendered, picture = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
+        target = state.drawn.pictures_V3SS[chosen].to(picture)
+        losses = {"drawn_image": recipe.losses.image * image_loss(picture, target)}
+    else:
+        azimuth, elevation = _draw_cameras(state, recipe, done)
+        rendered, picture = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
+        losses = {}
+        if recipe.guidance:
+            views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
+            losses = _distil(state, recipe, prior, codec, schedule, views, picture, done)
+    return losses | _regularize(rendered, recipe, done)
+
+
+def _distil(
+    state: FitState,
+    recipe: Recipe,
+    prior: NoisePredictor,
+    codec: LatentCodec,
+    schedule: NoiseSchedule,
+    views: NovelViews,
+    picture_B3SS: Tensor,
+    done: float,
+) -> dict[str, Tensor]:
+    """Score distillation: the prior cleans the noised render, the render follows."""
+    weights = recipe.losses
+    wants_latent_gradient = weights.latent > 0
+    with torch.set_grad_enabled(wants_latent_gradient):
+        latents = codec.encode(picture_B3SS if wants_latent_gradient else picture_B3SS.detach())
+    low, high = _timestep_range(recipe, done)
+    started = time.perf_counter()
+    clean = ask_prior(
+        latents.detach().float().cpu().numpy(),
+        views,
+        recipe.guidance,
+        prior,
+        schedule,
+        timesteps_B=draw_timesteps(schedule, low, high, len(latents), state.generator),
+        noise_BCHW=torch.randn(tuple(latents.shape), generator=state.generator).numpy(),
+    )
+    state.count_prior(time.perf_counter() - started, clean.batch_size)
+    estimate = torch.from_numpy(clean.latents_BCHW).to(latents)
+    losses = {}
+    if weights.latent:
+        losses["sds_latent"] = weights.latent * latent_loss(latents, estimate)
+    if weights.image:
+        with torch.no_grad():
+            target = codec.decode(estimate)
+        losses["sds_image"] = weights.image * image_loss(picture_B3SS, target)
+    return losses
+
+
+@torch.no_grad()
+def _draw(
+    scene: Scene,
+    state: FitState,
+    recipe: Recipe,
+    prior: NoisePredictor,
+    codec: LatentCodec,
+    schedule: NoiseSchedule,
+    done: float,
+) -> Drawn:
+    """Views all round, sampled from the prior, each for itself: cheap, and as consistent as the prior is."""
+    count, (low, high) = recipe.optimize.drawn_views, recipe.optimize.elevation_deg
+    turn = np.arange(count)
+    azimuth = np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32)
+    elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
+    rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
+    views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
+    shape = (count, *scene.reference_latents_CHW.shape)
+    noise = torch.randn(shape, generator=state.generator).numpy()
+
+    def estimate(noisy_VCHW: Float32, timesteps_V: np.ndarray) -> Float32:
+        started = time.perf_counter()
+        clean = estimate_clean(noisy_VCHW, views, recipe.guidance, prior, schedule, timesteps_B=timesteps_V)
+        state.count_prior(time.perf_counter() - started, clean.batch_size)
+        return clean.latents_BCHW
+
+    latents = descend(estimate, schedule, noise, steps=recipe.optimize.drawing_steps)
+    pictures = codec.decode(torch.from_numpy(latents).to(codec.device)).float().cpu()
+    return Drawn(
+        azimuth_V=torch.from_numpy(azimuth), elevation_V=torch.from_numpy(elevation), pictures_V3SS=pictures
+    )
+
+
+def _describe(
+    scene: Scene, azimuth_B: Float32, elevation_B: Float32, rendered: RenderedRays, recipe: Recipe, size: int
+) -> NovelViews:
+    """What the prior is told about these views."""
+    prompts = view_prompts(scene.caption, azimuth_B, elevation_B, reference_view=scene.reference_view)
+    return NovelViews(
+        prompts=prompts.prompts,
+        negative_prompts=prompts.negative_prompts,
+        azimuth_deg_B=azimuth_B,
+        elevation_deg_B=elevation_B,
+        reference_latents_CHW=scene.reference_latents_CHW,
+        disparity_B1HW=_disparity(rendered, recipe, size),
+    )
+
+
+def _regularize(rendered: RenderedRays, recipe: Recipe, done: float) -> dict[str, Tensor]:
+    weights, losses = recipe.losses, {}
+    if weights.entropy:
+        losses["entropy"] = weights.entropy * done * regularizers.alpha_entropy(rendered.opacity_N)
+    if weights.opacity:
+        losses["opacity"] = weights.opacity * regularizers.opacity(rendered.opacity_N)
+    return losses
+
+
+def _draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32, Float32]:
+    """(B,) azimuths and elevations: spread evenly, the range widening from the photo's side to all round."""
+    config = recipe.optimize
+    reach = config.azimuth_start_deg + (180 - config.azimuth_start_deg) * min(1.0, 2 * done)
+    draws = torch.rand(2, config.views, generator=state.generator).numpy()
+    spread = (np.arange(config.views) + draws[0]) / config.views
+    low, high = config.elevation_deg
+    return (
+        np.asarray(reach * (2 * spread - 1), dtype=np.float32),
+        np.asarray(low + (high - low) * draws[1], dtype=np.float32),
+    )
+
+
+def _timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
+    start, end = recipe.optimize.timestep_start, recipe.optimize.timestep_end
+    return tuple(a + (b - a) * done for a, b in zip(start, end, strict=True))  # type: ignore[return-value]
+
+
+def _disparity(rendered: RenderedRays, recipe: Recipe, size: int) -> Float32 | None:
+    """(B, 1, S, S) disparity of the renders in [0, 1], only where a guidance term is conditioned on depth."""
+    if all(term.conditioning is not Conditioning.DEPTH for term in recipe.guidance):
+        return None
+    side = recipe.optimize.view_px
+    depth = rendered.depth_N.detach().reshape(-1, 1, side, side).cpu()
+    solid = rendered.opacity_N.detach().reshape(-1, 1, side, side).cpu() > 0.5
+    result = torch.zeros_like(depth)
+    for view in range(len(depth)):
+        inside = solid[view]
+        if inside.any():
+            inverse = 1 / depth[view][inside].clamp_min(1e-3)
+            span = (inverse.max() - inverse.min()).clamp_min(1e-6)
+            result[view][inside] = (1 + 254 * (inverse - inverse.min()) / span) / 255
+    enlarged = torch.nn.functional.interpolate(result, size=(size, size), mode="nearest")
+    return np.asarray(enlarged.numpy(), dtype=np.float32)

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from lift3d_ray.cli.libraries import QUIET, hush
+
+
+def test_what_the_user_has_set_stays() -> None:
+    environment = {"DIFFUSERS_VERBOSITY": "info"}
+    hush(environment)
+    assert environment == {**QUIET, "DIFFUSERS_VERBOSITY": "info"}
+
+
+def test_a_bundle_loads_without_a_word() -> None:
+    program = (
+        "import os; from lift3d_ray.cli.libraries import hush; hush(os.environ);"
+        "from lift3d_ray.models.bundle import load_bundle, load_models; load_models(load_bundle('toybox'))"
+    )
+    plain = {name: value for name, value in os.environ.items() if name not in QUIET}
+    done = subprocess.run([sys.executable, "-c", program], env=plain, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout == ""
