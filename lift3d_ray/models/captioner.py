@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.processors import load_image_processor, load_tokenizer
 from lift3d_ray.types import UInt8
@@ -91,7 +92,7 @@ def load_captioner(folder: Path, device: str = "cpu", dtype: torch.dtype = torch
     """
     from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
-    model = load_pretrained(BlipForConditionalGeneration, folder)
+    model = load_pretrained(with_conv_tower(BlipForConditionalGeneration), folder)
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(BertTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)
     processor = load_image_processor(BlipImageProcessor, folder)

@@ -1,4 +1,4 @@
-"""A convolutional image encoder for small segmenters, in the place of SAM's ViT.
+"""A convolutional picture encoder for small models, in the place of the ViT of SAM, BLIP or CLIP.
 
 A transformer small enough for the embedded bundle spends most of its training on finding edges, which convolutions
 find at once; MobileSAM (Zhang et al. 2023) put a light hybrid in the same place. Residual stages go down (He et al.
@@ -12,30 +12,31 @@ from torch.nn.functional import interpolate, relu
 
 
 class ConvEncoder(nn.Module):
-    """Pictures to image embeddings of an eighth of their side.
+    """Pictures to image embeddings of a fraction of their side.
 
     Args:
         image_size: side of the square input, pixels; ``Sam`` reads it as ``img_size``.
-        widths: channels of the stages, each half the side of the one before, the first at half the input's; at
-            least three.
+        widths: channels of the stages, each half the side of the one before, the first at half the input's.
         out_channels: channels of the embedding.
+        reduction: side of the input over side of the embedding: the side of one of the stages.
     """
 
-    def __init__(self, image_size: int, widths: tuple[int, ...], out_channels: int) -> None:
+    def __init__(self, image_size: int, widths: tuple[int, ...], out_channels: int, *, reduction: int = 8) -> None:
         super().__init__()
         self.img_size = image_size
+        self._first = reduction.bit_length() - 2
         before = (3, *widths)
         # One block where pixels are many, two where they are few.
         self.stages = nn.ModuleList(
             nn.Sequential(_convolution(before[k], width, stride=2), *(_Residual(width) for _ in range(1 + (k >= 2))))
             for k, width in enumerate(widths)
         )
-        self.laterals = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths[_EMBEDDING:])
-        self.merges = nn.ModuleList(_Residual(out_channels) for _ in widths[_EMBEDDING:])
+        self.laterals = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths[self._first :])
+        self.merges = nn.ModuleList(_Residual(out_channels) for _ in widths[self._first :])
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        """(B, 3, S, S) standardised pixels to (B, out_channels, S / 8, S / 8)."""
+        """(B, 3, S, S) standardised pixels to (B, out_channels, S / reduction, S / reduction)."""
         from torch import channels_last
 
         x = images_B3HW.contiguous(memory_format=channels_last)
@@ -45,7 +46,7 @@ class ConvEncoder(nn.Module):
             scales.append(x)
         merged: Tensor | None = None
         for scale, lateral, merge in reversed(
-            list(zip(scales[_EMBEDDING:], self.laterals, self.merges, strict=True))
+            list(zip(scales[self._first :], self.laterals, self.merges, strict=True))
         ):
             here = lateral(scale)
             if merged is not None:
@@ -54,9 +55,6 @@ class ConvEncoder(nn.Module):
         assert merged is not None
         embedding: Tensor = self.norm(merged)
         return embedding.contiguous()
-
-
-_EMBEDDING = 2  # the stage whose side is an eighth of the picture's
 
 
 def _convolution(inside: int, outside: int, *, stride: int = 1) -> nn.Sequential:

@@ -15,44 +15,47 @@ import torch
 from torch import Tensor, nn
 
 from lift3d_ray.models.captioner import BlipCaptioner
+from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.toybox.palette import COLOURS
 from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
-from lift3d_ray.toybox.training.phrases import score_captions, word_rows
+from lift3d_ray.toybox.training.phrases import UNSAID, recolour, score_captions, word_rows
 from lift3d_ray.toybox.training.pictures import (
     Toys,
     draw_subjects,
+    evaluation_pictures,
     labelled_sheet,
     normalize_pixels,
     plain_subjects,
     to_bytes,
 )
 from lift3d_ray.toybox.training.tokenizers import BERT_MAX_LENGTH, BLIP_DECODE, toybox_vocabulary, write_bert_tokenizer
-from lift3d_ray.toybox.training.vision import AttributeHeads, read_low_frequencies, sine_positions
-from lift3d_ray.types import Int64, UInt8
+from lift3d_ray.toybox.training.vision import AttributeHeads
+from lift3d_ray.types import Bool, UInt8
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer, BlipForConditionalGeneration
 
 IMAGE_SIZE = 64
-BATCH = 48
-PLAN = TrainingPlan(steps=3000, learning_rate=1e-3, warmup_steps=150, weight_decay=0.05, ema_decay=0.995, bf16=False)
-_WHITE_SHARE = 0.85
+BATCH = 64
+PLAN = TrainingPlan(steps=4000, learning_rate=1.5e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.998, bf16=False)
+TOWER_WIDTHS = (24, 48, 96, 160)
+"""Of the convolutional picture tower that captioner and CLIP have alike."""
+_WHITE_SHARE, _RECOLOURED_SHARE = 0.8, 0.3
 _HEADS_WEIGHT = 0.3
-_EVALUATED = 768
 
 
 def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
-    """An untrained BLIP of about 1.7 M parameters for 64x64 pictures."""
+    """An untrained BLIP of about 2 M parameters for 64x64 pictures."""
     from transformers import BlipConfig, BlipForConditionalGeneration
 
     vision = {
         "image_size": IMAGE_SIZE,
-        "patch_size": 8,
         "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_hidden_layers": 5,
+        # Of the transformer that the tower stands in for.
+        "num_hidden_layers": 1,
         "num_attention_heads": 4,
-        "initializer_range": 0.02,
+        "conv_widths": list(TOWER_WIDTHS),
     }
     text = {
         "vocab_size": len(tokenizer),
@@ -67,7 +70,8 @@ def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
         "sep_token_id": tokenizer.sep_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return BlipForConditionalGeneration(BlipConfig(vision_config=vision, text_config=text))
+    model = with_conv_tower(BlipForConditionalGeneration)(BlipConfig(vision_config=vision, text_config=text))
+    return cast("BlipForConditionalGeneration", model)
 
 
 def write_captioner_processor(folder: Path) -> None:
@@ -98,13 +102,8 @@ class CaptionerTask:
         processor = BlipImageProcessor.from_pretrained(str(files), local_files_only=True)
         self.model = cast(Any, new_captioner(tokenizer))
         self.captioner = BlipCaptioner(self.model, tokenizer, processor)
-        width = self.model.config.vision_config.hidden_size
-        self.heads = AttributeHeads(width)
-        embeddings = self.model.vision_model.embeddings
-        examples = draw_subjects(toys, np.random.default_rng([seed, 1]), 256, white_share=_WHITE_SHARE).images_B3HW
-        read_low_frequencies(embeddings.patch_embedding, normalize_pixels(examples, processor))
-        side = IMAGE_SIZE // embeddings.patch_size
-        embeddings.position_embedding.data[0, 1:] = sine_positions(side, width)
+        self.heads = AttributeHeads(self.model.config.vision_config.hidden_size)
+        self._colour_ids = torch.tensor(tokenizer.convert_tokens_to_ids(["a", "an", *COLOURS]))
 
     def modules(self) -> dict[str, nn.Module]:
         """The whole model, and the side tasks that are not kept."""
@@ -112,19 +111,33 @@ class CaptionerTask:
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of the captions' tokens, plus the side tasks."""
-        batch = draw_subjects(self._toys, rng, self._size, white_share=_WHITE_SHARE)
-        captions = self._toys.describe_all(batch.toys_B, batch.views_B)
-        tokens = self.captioner.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-        ids = tokens["input_ids"].clone()
-        ids[:, 0] = self.model.config.text_config.bos_token_id
-        output = self.model(
-            pixel_values=normalize_pixels(batch.images_B3HW, self.captioner.processor),
-            input_ids=ids,
-            attention_mask=tokens["attention_mask"],
-            labels=ids.masked_fill(tokens["attention_mask"] == 0, -100),
+        batch = draw_subjects(
+            self._toys, rng, self._size, white_share=_WHITE_SHARE, recoloured_share=_RECOLOURED_SHARE
         )
-        side = self.heads(output.last_hidden_state[:, 1:], torch.from_numpy(word_rows(captions)))
-        return output.loss + _HEADS_WEIGHT * side, {"words": float(output.loss.detach()), "side": float(side.detach())}
+        captions = self._toys.describe_all(batch.toys_B, batch.views_B)
+        pixels = normalize_pixels(batch.images_B3HW, self.captioner.processor)
+        tokens_BTD = self.model.vision_model(pixel_values=pixels).last_hidden_state
+        words = self._word_loss(captions, batch.recoloured_B, tokens_BTD, rng)
+        rows_B5 = word_rows(captions)
+        rows_B5[batch.recoloured_B, 1:3] = UNSAID
+        side = self.heads(tokens_BTD, torch.from_numpy(rows_B5))
+        return words + _HEADS_WEIGHT * side, {"words": float(words.detach()), "side": float(side.detach())}
+
+    def _word_loss(
+        self, captions: list[str], recoloured_B: Bool, tokens_BTD: Tensor, rng: np.random.Generator
+    ) -> Tensor:
+        """Mean cross-entropy of the next token; colours that are no longer true are neither told nor asked."""
+        told = [recolour(text, rng) if changed else text for text, changed in zip(captions, recoloured_B, strict=True)]
+        tokens = self.captioner.tokenizer(told, padding=True, truncation=True, return_tensors="pt")
+        ids, attended = tokens["input_ids"].clone(), tokens["attention_mask"]
+        ids[:, 0] = self.model.config.text_config.bos_token_id
+        unasked = torch.isin(ids, self._colour_ids) & torch.from_numpy(recoloured_B)[:, None]
+        labels = ids.masked_fill((attended == 0) | unasked, -100)
+        output = self.model.text_decoder(
+            input_ids=ids, attention_mask=attended, encoder_hidden_states=tokens_BTD, labels=labels, use_cache=False
+        )
+        loss: Tensor = output.loss
+        return loss
 
     def validate(self) -> dict[str, float]:
         """Shares of right captions on held-out toys over white, from photographers' views and from all."""
@@ -139,16 +152,6 @@ class CaptionerTask:
         said = self.captioner.captions(to_bytes(images))
         true = self._held_out.describe_all(chosen, views)
         return labelled_sheet(images, said, [a == b for a, b in zip(said, true, strict=True)])
-
-
-def evaluation_pictures(toys: Toys, *, photographic: bool) -> tuple[Int64, Int64]:
-    """Rows and views of up to 768 fixed pictures, spread over the toys."""
-    rng = np.random.default_rng([7, int(photographic)])
-    count = min(_EVALUATED, 2 * len(toys))
-    chosen = np.arange(count, dtype=np.int64) % len(toys)
-    permitted = toys.references if photographic else range(toys.views_a_toy)
-    views = rng.choice(np.asarray(permitted), count)
-    return chosen, views
 
 
 def said_and_true(captioner: BlipCaptioner, toys: Toys, *, photographic: bool) -> tuple[list[str], list[str]]:

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from lift3d_ray.models.captioner import load_captioner
 from lift3d_ray.models.clip import ClipEncoder
+from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.toybox.training.captioner import TOWER_WIDTHS
 from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
 from lift3d_ray.toybox.training.phrases import UNSAID, shorten, word_rows
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
 
 IMAGE_SIZE = 64
 BATCH = 96
-PLAN = TrainingPlan(steps=1800, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.995, bf16=False)
+PLAN = TrainingPlan(steps=1500, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.995, bf16=False)
 CANDIDATES = 64
+_RECOLOURED_SHARE = 0.15
 _HEADS_WEIGHT = 0.2
 # CLIP's own bound on its learned scale (Radford et al. 2021, section 2.5).
 _LARGEST_SCALE = 100.0
@@ -40,11 +44,11 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
 
     vision = {
         "image_size": IMAGE_SIZE,
-        "patch_size": 8,
         "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_hidden_layers": 4,
+        # Of the transformer that the tower stands in for.
+        "num_hidden_layers": 1,
         "num_attention_heads": 4,
+        "conv_widths": list(TOWER_WIDTHS),
     }
     text = {
         "vocab_size": len(tokenizer),
@@ -57,7 +61,8 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=96))
+    model = with_conv_tower(CLIPModel)(CLIPConfig(vision_config=vision, text_config=text, projection_dim=96))
+    return cast("CLIPModel", model)
 
 
 def write_clip_processor(folder: Path) -> None:
@@ -75,12 +80,22 @@ class ClipTask:
     Args:
         toys: training pictures.
         held_out: held-out pictures.
+        tower: a trained captioner's picture tower, to start from.
         files: folder with tokenizer and processor files, as ``write_clip_processor`` leaves them.
         batch_size: pairs a step.
         seed: of the initial weights.
     """
 
-    def __init__(self, toys: Toys, held_out: Toys, files: Path, *, batch_size: int = BATCH, seed: int = 0) -> None:
+    def __init__(
+        self,
+        toys: Toys,
+        held_out: Toys,
+        tower: nn.Module,
+        files: Path,
+        *,
+        batch_size: int = BATCH,
+        seed: int = 0,
+    ) -> None:
         from transformers import CLIPImageProcessor, CLIPTokenizer
 
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
@@ -88,6 +103,7 @@ class ClipTask:
         tokenizer = CLIPTokenizer.from_pretrained(str(files), local_files_only=True)
         processor = CLIPImageProcessor.from_pretrained(str(files), local_files_only=True)
         self.model = cast(Any, new_clip(tokenizer))
+        self.model.vision_model.load_state_dict(tower.state_dict())
         self.encoder = ClipEncoder(self.model, tokenizer, processor)
         self.heads = AttributeHeads(self.model.config.vision_config.hidden_size)
 
@@ -97,16 +113,17 @@ class ClipTask:
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Symmetric contrastive loss, plus the side tasks."""
-        batch = draw_subjects(self._toys, rng, self._size)
+        batch = draw_subjects(self._toys, rng, self._size, recoloured_share=_RECOLOURED_SHARE)
         captions = self._toys.describe_all(batch.toys_B, batch.views_B)
-        sentences, said_B5 = shorten(captions, rng)
+        sentences, said_B5 = shorten(captions, batch.recoloured_B, rng)
         words_B5 = word_rows(captions)
+        words_B5[batch.recoloured_B, 1:3] = UNSAID
         vision = self.model.vision_model(pixel_values=self.encoder.normalize_pixels(batch.images_B3HW))
         images_BD = normalize(self.model.visual_projection(vision.pooler_output).float(), dim=-1)
         texts_BD = normalize(self.encoder.embed_texts(sentences).float(), dim=-1)
         scale = self.model.logit_scale.exp().clamp(max=_LARGEST_SCALE)
         matching = contrast(scale * images_BD @ texts_BD.T, torch.from_numpy(also_true(words_B5, said_B5)))
-        side = self.heads(vision.last_hidden_state[:, 1:], torch.from_numpy(words_B5))
+        side = self.heads(vision.last_hidden_state, torch.from_numpy(words_B5))
         return matching + _HEADS_WEIGHT * side, {"matching": float(matching.detach()), "side": float(side.detach())}
 
     def validate(self) -> dict[str, float]:
@@ -122,8 +139,8 @@ class ClipTask:
 
 
 def also_true(words_B5: Int64, said_B5: Int64) -> np.ndarray:
-    """(B, B) bool: whether sentence j is true of picture i although it was not said of it."""
-    agree = (words_B5[:, None] == said_B5[None]) | (said_B5[None] == UNSAID)
+    """(B, B) bool: whether sentence j is, or for all we know may be, true of picture i though not said of it."""
+    agree = (words_B5[:, None] == said_B5[None]) | (said_B5[None] == UNSAID) | (words_B5[:, None] == UNSAID)
     return np.asarray(agree.all(-1) & ~np.eye(len(words_B5), dtype=bool))
 
 
@@ -174,6 +191,7 @@ def train_clip(
     work: Path,
     bundle: Path,
     *,
+    captioner: Path | None = None,
     plan: TrainingPlan = PLAN,
     progress: Callable[[str], None] = print,
 ) -> dict[str, float]:
@@ -184,15 +202,20 @@ def train_clip(
         held_out: shards of held-out views.
         work: checkpoints, log and sheet.
         bundle: the official folder to write.
+        captioner: folder of the trained captioner to start from; that beside ``bundle`` when None.
         plan: how long and how.
         progress: told of every log line.
 
     Returns:
         Held-out figures, steps, samples and seconds.
+
+    Raises:
+        BundleError: there is no trained captioner.
     """
     files = work / "files"
     write_clip_processor(files)
-    task = ClipTask(Toys.load(data), Toys.load(held_out), files, seed=plan.seed)
+    tower = cast(Any, load_captioner(captioner or bundle.parent / "captioner").model).vision_model
+    task = ClipTask(Toys.load(data), Toys.load(held_out), tower, files, seed=plan.seed)
     figures = train(task, plan, work, progress=progress)
     figures = {**figures, "samples": figures["steps"] * BATCH}
     shutil.copytree(files, bundle, dirs_exist_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 from lift3d_ray.toybox.attributes import VIEWS, Attributes, describe
 from lift3d_ray.toybox.classes import ALL_CLASSES
 from lift3d_ray.toybox.palette import COLOURS, PATTERNS
-from lift3d_ray.types import Int64
+from lift3d_ray.types import Bool, Int64
 
 UNSAID = -1
 _COLOUR = "|".join(COLOURS)
@@ -71,17 +71,29 @@ def word_rows(captions: Sequence[str]) -> Int64:
     return np.asarray(rows, dtype=np.int64)
 
 
-def shorten(captions: Sequence[str], rng: np.random.Generator) -> tuple[list[str], Int64]:
+def recolour(caption: str, rng: np.random.Generator) -> str:
+    """The same sentence with other colours: what to say before the class when its true colours are not known."""
+    words = read_caption(caption)
+    first, second = (str(name) for name in rng.choice(list(COLOURS), 2, replace=False))
+    return write_caption(words._replace(first=first, second=second if words.second else ""))
+
+
+def shorten(captions: Sequence[str], colourless_B: Bool, rng: np.random.Generator) -> tuple[list[str], Int64]:
     """Say less of each picture, the way people do: no view, no pattern, no colours, or "a photo of".
+
+    Args:
+        captions: B whole captions.
+        colourless_B: (B,) bool, captions to say nothing of colours.
+        rng: decides what is left out.
 
     Returns:
         B sentences, and (B, 5) int64 rows like ``word_rows`` with ``UNSAID`` for what a sentence leaves open.
     """
     said_B5 = word_rows(captions)
     sentences = []
-    for row, caption in zip(said_B5, captions, strict=True):
+    for row, caption, colourless in zip(said_B5, captions, colourless_B, strict=True):
         words, draw = read_caption(caption), rng.random()
-        if draw < 0.12:
+        if colourless or draw < 0.12:
             sentence, row[1:4] = f"{_article(words.class_name)} {words.class_name}", UNSAID
         elif draw < 0.24:
             sentence, row[2:4] = write_caption(Words(words.class_name, words.first)), UNSAID

@@ -18,10 +18,11 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 
 from lift3d_ray.toybox.attributes import view_name
 from lift3d_ray.toybox.training.views import ViewSet, load_views
-from lift3d_ray.types import Int64, UInt8
+from lift3d_ray.types import Bool, Int64, UInt8
 
 WHITE_SHARE = 0.6
 _TURN_DEG = 8.0
+_EVALUATED = 768
 
 
 class Toys:
@@ -85,17 +86,33 @@ class SubjectBatch:
         images_B3HW: (B, 3, S, S) float32 in [0, 1].
         toys_B: (B,) int64 rows of ``Toys``.
         views_B: (B,) int64 their views.
+        recoloured_B: (B,) bool, pictures whose subject is no longer of the colours it is called.
     """
 
     images_B3HW: Tensor
     toys_B: Int64
     views_B: Int64
+    recoloured_B: Bool
 
 
 def draw_subjects(
-    toys: Toys, rng: np.random.Generator, count: int, *, white_share: float = WHITE_SHARE
+    toys: Toys,
+    rng: np.random.Generator,
+    count: int,
+    *,
+    white_share: float = WHITE_SHARE,
+    recoloured_share: float = 0.0,
 ) -> SubjectBatch:
-    """A training batch: distinct toys, one random view each, everything about the picture varied."""
+    """A training batch: distinct toys, one random view each, everything about the picture varied.
+
+    Args:
+        toys: what to draw from.
+        rng: source of all variation.
+        count: pictures.
+        white_share: share of pictures over white.
+        recoloured_share: share of subjects whose colours are exchanged. Training never shows some colours of a class;
+            without these a picture's colour tells what it is *not*.
+    """
     chosen = rng.choice(len(toys), count, replace=count > len(toys))
     views = rng.integers(toys.views_a_toy, size=count)
     size = rng.uniform(0.55, 0.95, count)
@@ -106,9 +123,19 @@ def draw_subjects(
         turn_deg_B=rng.normal(0, _TURN_DEG / 2, count).clip(-_TURN_DEG, _TURN_DEG),
         mirrored_B=rng.random(count) < 0.5,
     )
+    recoloured = rng.random(count) < recoloured_share
+    exchange_colours(moved, recoloured, rng)
     backgrounds = draw_backgrounds(rng, count, moved.shape[-1], white_share=white_share)
     images = develop(over(moved, backgrounds), rng)
-    return SubjectBatch(images_B3HW=images, toys_B=chosen, views_B=views)
+    return SubjectBatch(images_B3HW=images, toys_B=chosen, views_B=views, recoloured_B=recoloured)
+
+
+def exchange_colours(moved_B4HW: Tensor, chosen_B: Bool, rng: np.random.Generator) -> None:
+    """Exchange red, green and blue of some placed cut-outs, and turn some of those into their negatives, in place."""
+    for row in np.flatnonzero(chosen_B):
+        order = [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][rng.integers(5)]
+        darkness = moved_B4HW[row, list(order)]
+        moved_B4HW[row, :3] = moved_B4HW[row, 3:] - darkness if rng.random() < 0.3 else darkness
 
 
 def plain_subjects(toys: Toys, toys_B: Int64, views_B: Int64, *, fill: float = 0.8) -> Tensor:
@@ -183,15 +210,17 @@ def develop(images_B3HW: Tensor, rng: np.random.Generator) -> Tensor:
     def draw(spread: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.uniform(-spread, spread, (count, *shape))).float()
 
-    gain = 1 + draw(0.08, 1, 1, 1) + draw(0.03, 3, 1, 1)
-    images = (images_B3HW - 0.5) * (1 + draw(0.08, 1, 1, 1)) + 0.5
-    images = images * gain
-    soft = avg_pool2d(pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    amount = torch.from_numpy(rng.random(count) * (rng.random(count) < 0.4)).float()[:, None, None, None]
-    images = images + amount * (soft - images)
-    grain = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32))
-    noise = grain * torch.from_numpy(rng.uniform(0, 0.03, (count, 1, 1, 1))).float()
-    return (images + noise).clamp(0, 1)
+    gain = (1 + draw(0.08, 1, 1, 1)) * (1 + draw(0.08, 1, 1, 1) + draw(0.03, 3, 1, 1))
+    images = (images_B3HW - 0.5) * gain + (0.5 + draw(0.04, 1, 1, 1))
+    soft = torch.from_numpy(np.flatnonzero(rng.random(count) < 0.4))
+    sharp = images[soft]
+    blurred = avg_pool2d(pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    images[soft] = sharp.lerp(blurred, torch.from_numpy(rng.random((len(soft), 1, 1, 1))).float())
+    noisy = torch.from_numpy(np.flatnonzero(rng.random(count) < 0.5))
+    shape = (len(noisy), *images.shape[1:])
+    amount = torch.from_numpy(rng.uniform(0, 0.04, (len(noisy), 1, 1, 1))).float()
+    images[noisy] += amount * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    return images.clamp(0, 1)
 
 
 def _boxes(alpha_BHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,6 +237,16 @@ def _boxes(alpha_BHW: Tensor) -> tuple[Tensor, Tensor]:
     centre = torch.stack([(low + high) / size - 1 for low, high in bounds], -1)
     half = torch.stack([(high - low) / size for low, high in bounds], -1).max(-1).values
     return centre, half
+
+
+def evaluation_pictures(toys: Toys, *, photographic: bool) -> tuple[Int64, Int64]:
+    """Rows and views of up to 768 fixed pictures, spread over the toys."""
+    rng = np.random.default_rng([7, int(photographic)])
+    count = min(_EVALUATED, 2 * len(toys))
+    chosen = np.arange(count, dtype=np.int64) % len(toys)
+    permitted = toys.references if photographic else range(toys.views_a_toy)
+    views = rng.choice(np.asarray(permitted), count)
+    return chosen, views
 
 
 def to_bytes(images_B3HW: Tensor) -> list[UInt8]:

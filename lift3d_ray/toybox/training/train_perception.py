@@ -48,7 +48,7 @@ def train_depth(shop: Workshop) -> None:
         [(load_render_depths(shop.work / "renders"), 0.6), (load_scene_depths(shop.work / "scenes"), 0.4)],
         {"scenes": load_scene_depths(shop.work / "scenes_heldout", limit=1)},
     )
-    plan = shop.plan(2500, 1e-3, ema_decay=0.995)
+    plan = shop.plan(2000, 1.2e-3, ema_decay=0.998)
     figures = train(task, plan, shop.work / "depth", progress=shop.tell)
     save_depth(shop.bundle / "depth", task.model)
     _note(shop, "depth", figures)

@@ -11,6 +11,7 @@ from lift3d_ray.toybox.training.phrases import (
     UNSAID,
     Words,
     read_caption,
+    recolour,
     score_captions,
     shorten,
     word_rows,
@@ -48,7 +49,7 @@ def test_rows_point_at_the_words() -> None:
 
 def test_short_sentences_say_only_what_is_true() -> None:
     captions = WHOLE * 100
-    sentences, said = shorten(captions, np.random.default_rng(1))
+    sentences, said = shorten(captions, np.zeros(300, bool), np.random.default_rng(1))
     true = word_rows(captions)
     assert ((said == true) | (said == UNSAID)).all()
     assert (said[:, 0] != UNSAID).all()
@@ -57,6 +58,22 @@ def test_short_sentences_say_only_what_is_true() -> None:
     for sentence, row in zip(sentences, said, strict=True):
         assert ("view" in sentence) == (row[4] != UNSAID)
         assert CHOICES[0][row[0]] in sentence
+
+
+def test_nothing_is_said_of_colours_that_are_not_known() -> None:
+    _, said = shorten(WHOLE * 20, np.ones(60, bool), np.random.default_rng(1))
+    assert (said[:, 1:4] == UNSAID).all()
+
+
+def test_other_colours_keep_the_form() -> None:
+    rng = np.random.default_rng(2)
+    changed = [read_caption(recolour(WHOLE[2], rng)) for _ in range(50)]
+    assert {words._replace(first="", second="") for words in changed} == {
+        Words("teapot", "", "", "vertical stripes", "side")
+    }
+    assert all(words.first != words.second for words in changed)
+    assert len({words.first for words in changed}) > 5
+    assert read_caption(recolour(WHOLE[0], rng)).second == ""
 
 
 def test_scores_count_each_word() -> None:

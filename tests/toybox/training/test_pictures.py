@@ -14,6 +14,8 @@ from lift3d_ray.toybox.training.pictures import (  # noqa: E402
     Toys,
     draw_backgrounds,
     draw_subjects,
+    evaluation_pictures,
+    exchange_colours,
     labelled_sheet,
     over,
     place_subjects,
@@ -104,6 +106,22 @@ def test_the_share_of_white_backgrounds_is_as_asked() -> None:
     assert drawn.shape == (400, 3, 8, 8)
     white = (drawn.flatten(1) == 1).all(1).float().mean()
     assert 0.6 < float(white) < 0.8
+
+
+def test_exchanged_colours_stay_inside_the_subject() -> None:
+    moved = torch.from_numpy(np.stack([place(0.5)] * 40))
+    exchange_colours(moved, np.arange(40) > 0, np.random.default_rng(0))
+    np.testing.assert_array_equal(moved[0], place(0.5))
+    np.testing.assert_array_equal(moved[:, 3], np.stack([place(0.5)[3]] * 40))
+    assert float(moved[:, :3, 2, 2].abs().max()) == 0
+    colours = {tuple(np.round(pixel, 3)) for pixel in moved[:, :3, 32, 32].numpy().tolist()}
+    assert 4 <= len(colours) <= 6
+
+
+def test_held_out_pictures_are_fixed(toys: Toys) -> None:
+    first, second = evaluation_pictures(toys, photographic=True), evaluation_pictures(toys, photographic=True)
+    np.testing.assert_array_equal(first, second)
+    assert set(first[1]) <= set(toys.references)
 
 
 def test_captions_name_the_view(toys: Toys) -> None:

@@ -19,7 +19,6 @@ from lift3d_ray.toybox.training.captioner import train_captioner  # noqa: E402
 from lift3d_ray.toybox.training.clip import also_true, contrast, train_clip  # noqa: E402
 from lift3d_ray.toybox.training.harness import TrainingPlan  # noqa: E402
 from lift3d_ray.toybox.training.phrases import UNSAID  # noqa: E402
-from lift3d_ray.toybox.training.vision import read_low_frequencies, sine_positions  # noqa: E402
 
 PLAN = TrainingPlan(steps=2, learning_rate=1e-3, warmup_steps=1, bf16=False, log_every=1)
 
@@ -42,8 +41,9 @@ def test_the_captioner_is_trained_and_written(data: Path, tmp_path: Path) -> Non
 
 
 def test_the_encoder_is_trained_and_written(data: Path, tmp_path: Path) -> None:
-    train_clip(data, data, tmp_path / "work", tmp_path / "bundle", plan=PLAN)
-    vectors = load_clip(tmp_path / "bundle").encode_texts(["a red mug", "a photo of a blue car, side view"])
+    train_captioner(data, data, tmp_path / "captioner", tmp_path / "bundle" / "captioner", plan=PLAN)
+    train_clip(data, data, tmp_path / "clip", tmp_path / "bundle" / "clip", plan=PLAN)
+    vectors = load_clip(tmp_path / "bundle" / "clip").encode_texts(["a red mug", "a photo of a blue car, side view"])
     assert vectors.shape == (2, 96)
 
 
@@ -58,19 +58,3 @@ def test_ignored_pairs_do_not_count() -> None:
     ignored = torch.tensor([[False, True], [False, False]])
     assert float(contrast(logits, ignored)) < 0.01
     assert float(contrast(logits, torch.zeros(2, 2, dtype=torch.bool))) > 2
-
-
-def test_patch_filters_answer_evenly() -> None:
-    convolution = torch.nn.Conv2d(3, 24, 8, stride=8)
-    pixels = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 4
-    read_low_frequencies(convolution, pixels)
-    answers = convolution(pixels).transpose(0, 1).flatten(1)
-    np.testing.assert_allclose(answers.std(1).detach().numpy(), 0.5, atol=0.01)
-    np.testing.assert_allclose(answers.mean(1).detach().numpy(), 0, atol=0.01)
-
-
-def test_every_place_has_its_own_sines() -> None:
-    places = sine_positions(8, 128)
-    assert places.shape == (64, 128)
-    apart = torch.cdist(places, places) + 10 * torch.eye(64)
-    assert float(apart.min()) > 0.3
