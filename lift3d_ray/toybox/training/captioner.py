@@ -30,17 +30,14 @@ from lift3d_ray.toybox.training.pictures import (
     to_bytes,
 )
 from lift3d_ray.toybox.training.tokenizers import BERT_MAX_LENGTH, BLIP_DECODE, toybox_vocabulary, write_bert_tokenizer
-from lift3d_ray.toybox.training.vision import AttributeHeads
+from lift3d_ray.toybox.training.vision import IMAGE_SIZE, TOKEN_WIDTH, AttributeHeads, tower_config
 from lift3d_ray.types import Bool, UInt8
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer, BlipForConditionalGeneration
 
-IMAGE_SIZE = 64
 BATCH = 64
 PLAN = TrainingPlan(steps=4000, learning_rate=1.5e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.998, bf16=False)
-TOWER_WIDTHS = (24, 48, 96, 160)
-"""Of the convolutional picture tower that captioner and CLIP have alike."""
 _WHITE_SHARE, _RECOLOURED_SHARE = 0.8, 0.3
 _HEADS_WEIGHT = 0.3
 
@@ -49,18 +46,10 @@ def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
     """An untrained BLIP of about 2 M parameters for 64x64 pictures."""
     from transformers import BlipConfig, BlipForConditionalGeneration
 
-    vision = {
-        "image_size": IMAGE_SIZE,
-        "hidden_size": 128,
-        # Of the transformer that the tower stands in for.
-        "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-        "conv_widths": list(TOWER_WIDTHS),
-    }
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": 128,
-        "encoder_hidden_size": 128,
+        "encoder_hidden_size": TOKEN_WIDTH,
         "intermediate_size": 512,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -70,7 +59,7 @@ def new_captioner(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
         "sep_token_id": tokenizer.sep_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    model = with_conv_tower(BlipForConditionalGeneration)(BlipConfig(vision_config=vision, text_config=text))
+    model = with_conv_tower(BlipForConditionalGeneration)(BlipConfig(vision_config=tower_config(), text_config=text))
     return cast("BlipForConditionalGeneration", model)
 
 

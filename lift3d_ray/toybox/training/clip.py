@@ -15,19 +15,17 @@ from torch.nn.functional import cross_entropy, normalize
 from lift3d_ray.models.captioner import load_captioner
 from lift3d_ray.models.clip import ClipEncoder
 from lift3d_ray.models.conv_vision import with_conv_tower
-from lift3d_ray.toybox.training.captioner import TOWER_WIDTHS
 from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
 from lift3d_ray.toybox.training.phrases import UNSAID, shorten, word_rows
 from lift3d_ray.toybox.training.pictures import Toys, draw_subjects, labelled_sheet, plain_subjects, to_bytes
 from lift3d_ray.toybox.training.tokenizers import CLIP_MAX_LENGTH, toybox_vocabulary, write_clip_tokenizer
-from lift3d_ray.toybox.training.vision import AttributeHeads
+from lift3d_ray.toybox.training.vision import IMAGE_SIZE, AttributeHeads, tower_config
 from lift3d_ray.types import Float32, Int64, UInt8
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
 
-IMAGE_SIZE = 64
 BATCH = 96
 PLAN = TrainingPlan(steps=1500, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.995, bf16=False)
 CANDIDATES = 64
@@ -42,14 +40,6 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     """An untrained CLIP of about 1.6 M parameters for 64x64 pictures."""
     from transformers import CLIPConfig, CLIPModel
 
-    vision = {
-        "image_size": IMAGE_SIZE,
-        "hidden_size": 128,
-        # Of the transformer that the tower stands in for.
-        "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-        "conv_widths": list(TOWER_WIDTHS),
-    }
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": 128,
@@ -61,7 +51,7 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    model = with_conv_tower(CLIPModel)(CLIPConfig(vision_config=vision, text_config=text, projection_dim=96))
+    model = with_conv_tower(CLIPModel)(CLIPConfig(vision_config=tower_config(), text_config=text, projection_dim=96))
     return cast("CLIPModel", model)
 
 

@@ -1,4 +1,4 @@
-"""Side tasks that teach a picture tower faster. They are not kept in the bundle."""
+"""The convolutional picture tower that captioner and CLIP have alike, and side tasks that teach it faster."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ from torch.nn.functional import cross_entropy
 
 from lift3d_ray.toybox.training.phrases import CHOICES, UNSAID
 
+IMAGE_SIZE = 64
+TOKEN_WIDTH = 128
 _SIZES = [len(words) for words in CHOICES]
 
 
+def tower_config() -> dict[str, object]:
+    """The ``vision_config`` of the tower: 64x64 pixels to 4x4 tokens of 128, 1.8 M parameters."""
+    return {
+        "image_size": IMAGE_SIZE,
+        "hidden_size": TOKEN_WIDTH,
+        # Of the transformer that the tower stands in for.
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "conv_widths": [24, 48, 96, 160],
+    }
+
+
 class AttributeHeads(nn.Module):
-    """Side tasks: class, colours, pattern and view straight from the mean of the picture tokens.
+    """Side tasks, not kept in the bundle: class, colours, pattern and view from the mean of the picture tokens.
 
     Args:
         width: of the picture tokens.
