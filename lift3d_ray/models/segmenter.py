@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from lift3d_ray.errors import BundleError, ConfigError, PhotoTooSmall
 from lift3d_ray.models.files import read_config
-from lift3d_ray.models.subjects import Candidate, rank_subjects, resize_mask
+from lift3d_ray.models.subjects import Candidate, mask_iou, rank_subjects, resize_mask, tidy_mask
 from lift3d_ray.types import MaskProposal, SegmentQuery, UInt8
 
 if TYPE_CHECKING:
@@ -175,6 +175,14 @@ def build_sam(config: SamConfig) -> Sam:
     return sam.eval()
 
 
+_CLOSER = 1.35
+"""Side of the closer crop over the longer side of the subject's box."""
+_WORTH_IT = 0.85
+"""A crop larger than this part of the picture shows little more than the picture did."""
+_NARROWEST_PX = 24
+_SAME_THING = 0.7
+
+
 class SamSegmenter:
     """``Segmenter`` over an official ``Sam``; holds weights only, so one instance serves many threads.
 
@@ -245,7 +253,36 @@ class SamSegmenter:
         ]
         ranked = rank_subjects(candidates)
         size = rgb_HWC.shape[:2]
-        return [MaskProposal(mask_HW=resize_mask(c.mask_HW, size), score=c.predicted_iou) for c in ranked]
+        proposals = [MaskProposal(mask_HW=resize_mask(c.mask_HW, size), score=c.predicted_iou) for c in ranked]
+        if config.second_look and proposals:
+            proposals[0] = self._look_again(rgb_HWC, proposals[0])
+        return proposals
+
+    def _look_again(self, rgb_HWC: UInt8, first: MaskProposal) -> MaskProposal:
+        """The same subject cut out from a closer crop, where its rim falls on more of the model's pixels."""
+        rows, columns = np.flatnonzero(first.mask_HW.any(1)), np.flatnonzero(first.mask_HW.any(0))
+        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+        side = round(_CLOSER * float(max(box[2] - box[0], box[3] - box[1])))
+        height, width = first.mask_HW.shape
+        if side >= _WORTH_IT * max(height, width) or min(side, height, width) < _NARROWEST_PX:
+            return first
+        left, top = (
+            int(np.clip(round((box[k] + box[k + 2] - side) / 2), 0, max(0, length - side)))
+            for k, length in ((0, width), (1, height))
+        )
+        part = (slice(top, top + side), slice(left, left + side))
+        closer = self._prompted(
+            SegmentQuery(
+                rgb_HWC=np.ascontiguousarray(rgb_HWC[part]),
+                box_xyxy_px=tuple(float(edge) for edge in box - np.array([left, top, left, top])),  # type: ignore[arg-type]
+            )
+        )
+        if not closer:
+            return first
+        mask = np.zeros_like(first.mask_HW)
+        mask[part] = tidy_mask(closer[0].mask_HW)
+        # Another thing than before: the closer crop has lost what told them apart.
+        return replace(first, mask_HW=mask) if mask_iou(mask, first.mask_HW) >= _SAME_THING else first
 
     def _look_at(self, rgb_HWC: UInt8) -> SamPredictor:
         from segment_anything import SamPredictor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +226,52 @@ def test_prompts_that_contradict_themselves(folder: Path, query: SegmentQuery, w
 def test_a_sliver_of_a_picture_is_refused(folder: Path) -> None:
     with pytest.raises(PhotoTooSmall, match="too narrow"):
         load_segmenter(folder).segment(SegmentQuery(rgb_HWC=picture(0, (4, 900))))
+
+
+class Looker(SamSegmenter):
+    """Answers prompts with a given mask of the crop, and remembers what it was shown."""
+
+    def __init__(self, answer: Callable[[SegmentQuery], UInt8]) -> None:
+        super().__init__(random_sam(), TINY)
+        self.answer, self.seen = answer, []  # type: ignore[var-annotated]
+
+    def _prompted(self, query: SegmentQuery) -> list[MaskProposal]:
+        self.seen.append(query)
+        return [MaskProposal(mask_HW=self.answer(query) > 0, score=0.9)]
+
+
+def inside_the_box(query: SegmentQuery) -> UInt8:
+    mask = np.zeros(query.rgb_HWC.shape[:2], dtype=np.uint8)
+    assert query.box_xyxy_px is not None
+    left, top, right, bottom = (round(edge) for edge in query.box_xyxy_px)
+    mask[top:bottom, left:right] = 1
+    mask[top, left] = 0
+    return mask
+
+
+def rough(rows: slice, columns: slice) -> MaskProposal:
+    mask = np.zeros((200, 300), dtype=bool)
+    mask[rows, columns] = True
+    return MaskProposal(mask_HW=mask, score=0.8)
+
+
+def test_a_second_look_is_closer_and_comes_back_to_its_place() -> None:
+    looker, first = Looker(inside_the_box), rough(slice(150, 195), slice(240, 290))
+    again = looker._look_again(picture(0, (200, 300)), first)
+    (shown,) = looker.seen
+    assert shown.rgb_HWC.shape[:2] == (68, 68)
+    assert again.mask_HW.shape == first.mask_HW.shape
+    assert again.mask_HW.sum() == first.mask_HW.sum() - 1
+    assert not again.mask_HW[150, 240]
+
+
+def test_a_second_look_that_sees_another_thing_does_not_count() -> None:
+    looker, first = Looker(lambda query: 1 - inside_the_box(query)), rough(slice(50, 90), slice(100, 150))
+    assert looker._look_again(picture(0, (200, 300)), first) is first
+    assert len(looker.seen) == 1
+
+
+def test_a_subject_that_fills_the_picture_is_not_looked_at_again() -> None:
+    looker, first = Looker(inside_the_box), rough(slice(5, 195), slice(40, 260))
+    assert looker._look_again(picture(0, (200, 300)), first) is first
+    assert looker.seen == []
