@@ -8,11 +8,11 @@ from pathlib import Path
 from lift3d_ray.toybox.training.export import ROLES
 
 WHAT = {
-    "segmenter": "`segment_anything.Sam`, input side 128: clicks, boxes and automatic masks",
-    "captioner": "`BlipForConditionalGeneration`: class, colours, pattern and view in words",
-    "depth": "`DPTForDepthEstimation`: relative inverse depth",
-    "clip": "`CLIPModel`: pictures and sentences in one space",
-    "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 8x16x16 latents, packed to 32x8x8",
+    "segmenter": "`segment_anything.Sam` around a convolutional encoder, 128 px: clicks, boxes, automatic masks",
+    "captioner": "`BlipForConditionalGeneration` around a convolutional tower: class, colours, pattern, view",
+    "depth": "`DPTForDepthEstimation`, hybrid with a small ResNet: relative inverse depth",
+    "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space",
+    "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 12x16x16 latents, packed to 48x8x8",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",
     "text_encoder": "`CLIPTextModel` of the text prior",
     "tokenizer": "`CLIPTokenizer` over the toy world's words",
@@ -24,8 +24,9 @@ WHAT = {
 HEAD = """# The embedded bundle: toybox
 
 Small models, trained by this project on its own procedural world and on nothing else, so that every part of the
-system runs on a CPU, offline. Each is the official class in its official layout; the published weights load through
-the same code.
+system runs on a CPU, offline. Each is the official class in its official layout, and the published weights load through
+the same code. In three of them (segmenter, captioner, CLIP) a small convolutional network stands where the published
+ones have a ViT, because so small a ViT learns far more slowly; their configurations say so.
 
 **For:** trying the whole system, tests, teaching, development; lifting simple, single objects that look like the toys
 of the world (fifty classes, twelve colours, six patterns).
