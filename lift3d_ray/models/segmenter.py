@@ -59,7 +59,7 @@ class SamConfig:
         stability_score_thresh: lowest stability under a shifted mask threshold.
         stability_score_offset: that shift, in logits.
         box_nms_thresh: box IoU above which two masks are one.
-        second_look: cut out again from a closer crop, where the subject is small against ``image_size``.
+        second_look: cut the best proposal out again from a closer crop, where it leaves room for one.
     """
 
     image_size: int = 1024
@@ -175,12 +175,13 @@ def build_sam(config: SamConfig) -> Sam:
     return sam.eval()
 
 
-_CLOSER = 1.35
+_CLOSER = 1.2
 """Side of the closer crop over the longer side of the subject's box."""
-_WORTH_IT = 0.85
+_WORTH_IT = 0.9
 """A crop larger than this part of the picture shows little more than the picture did."""
 _NARROWEST_PX = 24
-_SAME_THING = 0.7
+_SAME_THING = 0.6
+"""IoU of both looks below which they saw different things."""
 
 
 class SamSegmenter:
@@ -211,9 +212,11 @@ class SamSegmenter:
             PhotoTooSmall: a picture so narrow that nothing is left of it at the model's input size.
         """
         _check(query, self._config.image_size)
-        if query.points_xy_px or query.box_xyxy_px is not None:
-            return self._prompted(query)
-        return self._automatic(query.rgb_HWC)
+        is_prompted = bool(query.points_xy_px) or query.box_xyxy_px is not None
+        proposals = self._prompted(query) if is_prompted else self._automatic(query.rgb_HWC)
+        if self._config.second_look and proposals:
+            proposals[0] = self._look_again(query.rgb_HWC, proposals[0])
+        return proposals
 
     def _prompted(self, query: SegmentQuery) -> list[MaskProposal]:
         predictor = self._look_at(query.rgb_HWC)
@@ -253,10 +256,7 @@ class SamSegmenter:
         ]
         ranked = rank_subjects(candidates)
         size = rgb_HWC.shape[:2]
-        proposals = [MaskProposal(mask_HW=resize_mask(c.mask_HW, size), score=c.predicted_iou) for c in ranked]
-        if config.second_look and proposals:
-            proposals[0] = self._look_again(rgb_HWC, proposals[0])
-        return proposals
+        return [MaskProposal(mask_HW=resize_mask(c.mask_HW, size), score=c.predicted_iou) for c in ranked]
 
     def _look_again(self, rgb_HWC: UInt8, first: MaskProposal) -> MaskProposal:
         """The same subject cut out from a closer crop, where its rim falls on more of the model's pixels."""

@@ -10,7 +10,7 @@ from lift3d_ray.toybox.training.export import ROLES
 WHAT = {
     "segmenter": "`segment_anything.Sam` around a convolutional encoder, 128 px: clicks, boxes, automatic masks",
     "captioner": "`BlipForConditionalGeneration` around a convolutional tower: class, colours, pattern, view",
-    "depth": "`DPTForDepthEstimation`, hybrid with a small ResNet: relative inverse depth",
+    "depth": "`DPTForDepthEstimation`: relative inverse depth",
     "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space",
     "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 12x16x16 latents, packed to 48x8x8",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",

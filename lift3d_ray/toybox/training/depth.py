@@ -26,7 +26,6 @@ from lift3d_ray.toybox.training.pictures import draw_backgrounds
 from lift3d_ray.types import Bool, Float32, UInt8
 
 SIZE = 96
-STAGE_WIDTHS = [48, 96, 160]
 OUTPUT_MEAN, OUTPUT_STD = 1.0, 0.3
 """Where the disparity inside a subject is kept, weakly: well above the head's final ReLU."""
 
@@ -75,36 +74,24 @@ def _inverse(depth: np.ndarray) -> np.ndarray:
 
 
 def new_dpt() -> Any:
-    """An untrained embedded DPT-Hybrid: 96x96 pixels, a small ResNet to 6x6 tokens, two transformer blocks.
+    """An untrained embedded DPT: 96x96 pixels, patches of 8, 6 blocks of width 128, about 1.8 M parameters."""
+    from transformers import DPTConfig, DPTForDepthEstimation
 
-    The hybrid is the shape of the published MiDaS model, with a ResNet where that has a BiT: a plain ViT of this size
-    spends most of a short training on finding edges.
-    """
-    from transformers import DPTConfig, DPTForDepthEstimation, ResNetConfig
-
-    backbone = ResNetConfig(
-        embedding_size=32,
-        hidden_sizes=STAGE_WIDTHS,
-        depths=[2, 2, 2],
-        layer_type="basic",
-        out_features=["stage1", "stage2", "stage3"],  # type: ignore[call-arg]
-    )
     config = DPTConfig(
-        is_hybrid=True,
-        backbone_config=backbone,
-        backbone_featmap_shape=[1, STAGE_WIDTHS[-1], SIZE // 16, SIZE // 16],
         hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=256,
+        num_hidden_layers=6,
+        num_attention_heads=2,
+        intermediate_size=512,
         image_size=SIZE,
-        patch_size=16,
-        # The ResNet's first two stages, then the outputs of both blocks.
-        backbone_out_indices=[0, 0, 0, 1],
-        neck_hidden_sizes=[*STAGE_WIDTHS[:2], 96, 96],
-        neck_ignore_stages=[0, 1],
-        reassemble_factors=[1, 1, 1, 0.5],
+        patch_size=8,
+        is_hybrid=False,
+        backbone_config=None,
+        backbone_out_indices=[1, 3, 5],
+        # Three scales instead of four: with patches of 8 the head then ends exactly at the input's size.
+        neck_hidden_sizes=[32, 64, 96],
+        reassemble_factors=[2, 1, 0.5],
         fusion_hidden_size=48,
+        neck_ignore_stages=[],
         use_auxiliary_head=False,
     )
     return DPTForDepthEstimation(config)
@@ -142,17 +129,13 @@ def initialize(model: Any, generator: torch.Generator) -> None:
     transformers starts every convolution at 0.02, meant for a pretrained backbone: 10^-7 then comes out of this head,
     behind a ReLU. And positions start at 0, which a short training never recovers from.
     """
-    for module in (*model.neck.modules(), *model.head.modules(), model.dpt.embeddings.projection):
+    for module in (*model.neck.modules(), *model.head.modules()):
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             fan_in = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.weight.shape[0]
             module.weight.normal_(std=(1.5 / fan_in) ** 0.5, generator=generator)
-    for module in model.dpt.embeddings.backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight.normal_(std=(2.0 / module.weight[0].numel()) ** 0.5, generator=generator)
     model.head.head[-1] = OpenReLU()
-    hidden, last = model.head.head[2], model.head.head[4]
-    hidden.bias.fill_(0.5)
-    last.weight.sub_(last.weight.mean()).mul_(0.5)
+    last = model.head.head[-2]
+    last.weight.mul_(0.3)
     last.bias.fill_(OUTPUT_MEAN)
     table = model.dpt.embeddings.position_embeddings
     side = round((table.shape[1] - 1) ** 0.5)
@@ -188,7 +171,6 @@ class DepthTask:
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self.model = new_dpt()
         initialize(self.model, torch.Generator().manual_seed(seed))
-        self.model.to(memory_format=torch.channels_last)
         self._sources, self._held_out, self._size = sources, held_out, batch_size
 
     def modules(self) -> dict[str, nn.Module]:

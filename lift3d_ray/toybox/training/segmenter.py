@@ -44,7 +44,8 @@ TOYBOX_SAM = SamConfig(
     automatic_side_px=256,
     points_per_side=10,
     pred_iou_thresh=0.4,
-    stability_score_thresh=0.6,
+    stability_score_thresh=0.25,
+    second_look=True,
 )
 """The embedded model's numbers."""
 

@@ -46,9 +46,9 @@ def train_depth(shop: Workshop) -> None:
     """The depth estimator, on crops of renders and composites."""
     task = DepthTask(
         [(load_render_depths(shop.work / "renders"), 0.6), (load_scene_depths(shop.work / "scenes"), 0.4)],
-        {"scenes": load_scene_depths(shop.work / "scenes_heldout", limit=1)},
+        {"scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300)},
     )
-    plan = shop.plan(2000, 1.2e-3, ema_decay=0.998)
+    plan = shop.plan(2400, 1e-3, warmup_steps=150, ema_decay=0.998, validate_every=600)
     figures = train(task, plan, shop.work / "depth", progress=shop.tell)
     save_depth(shop.bundle / "depth", task.model)
     _note(shop, "depth", figures)
