@@ -1,6 +1,6 @@
-"""Small BLIP and CLIP models whose picture tower is convolutional; the classes around it are the official ones.
+"""Small BLIP, CLIP and DPT models whose picture tower is convolutional; the classes around it are the official ones.
 
-A folder whose ``vision_config`` names ``conv_widths`` gets such a tower, any other folder its published ViT.
+A folder whose configuration names ``conv_widths`` gets such a tower, any other folder its published ViT.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ class ConvVision(nn.Module):
 
     Args:
         image_size: side of the square input, pixels.
-        widths: channels of the stages of ``ConvEncoder``; the coarsest is the tokens' grid.
+        widths: channels of the stages of ``ConvEncoder``.
         hidden_size: channels of the tokens.
+        reduction: side of the input over side of the tokens' grid.
     """
 
-    def __init__(self, image_size: int, widths: tuple[int, ...], hidden_size: int) -> None:
+    def __init__(self, image_size: int, widths: tuple[int, ...], hidden_size: int, *, reduction: int) -> None:
         super().__init__()
-        self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=2 ** len(widths))
+        self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=reduction)
 
     def forward(self, pixel_values: Tensor, **_: object) -> Any:
         """(B, 3, S, S) standardised pixels to tokens (B, T, D) and their mean (B, D)."""
@@ -34,21 +35,53 @@ class ConvVision(nn.Module):
         return BaseModelOutputWithPooling(last_hidden_state=tokens_BTD, pooler_output=tokens_BTD.mean(1))
 
 
-@cache
-def with_conv_tower(model_class: Any) -> Any:
-    """The class, with its ``vision_model`` exchanged where the configuration names ``conv_widths``.
+class ConvLayers(ConvVision):
+    """The same tower in the place of a DPT's transformer, all of whose layers answer alike.
 
     Args:
-        model_class: ``BlipForConditionalGeneration`` or ``CLIPModel``.
+        layers: of the transformer that it stands in for.
+        image_size, widths, hidden_size, reduction: as of ``ConvVision``.
+    """
+
+    def __init__(
+        self, layers: int, image_size: int, widths: tuple[int, ...], hidden_size: int, *, reduction: int
+    ) -> None:
+        super().__init__(image_size, widths, hidden_size, reduction=reduction)
+        self._layers = layers
+
+    def forward(self, pixel_values: Tensor, **_: object) -> Any:
+        """(B, 3, S, S) standardised pixels to tokens (B, 1 + T, D) of every layer; the first token is their mean."""
+        from torch import cat
+        from transformers.modeling_outputs import BaseModelOutput
+
+        tokens_BTD = self.encoder(pixel_values).flatten(2).transpose(1, 2)
+        tokens_BTD = cat([tokens_BTD.mean(1, keepdim=True), tokens_BTD], dim=1)
+        return BaseModelOutput(last_hidden_state=tokens_BTD, hidden_states=(tokens_BTD,) * (1 + self._layers))
+
+
+@cache
+def with_conv_tower(model_class: Any) -> Any:
+    """The class, with its ViT exchanged for a convolutional tower where the configuration names ``conv_widths``.
+
+    Args:
+        model_class: ``BlipForConditionalGeneration``, ``CLIPModel`` or ``DPTForDepthEstimation``.
     """
 
     class Towered(model_class):  # type: ignore[misc]
         def __init__(self, config: Any) -> None:
             super().__init__(config)
-            vision = config.vision_config
-            widths = getattr(vision, "conv_widths", None)
-            if widths:
-                self.vision_model = ConvVision(vision.image_size, tuple(widths), vision.hidden_size)
+            vision = getattr(config, "vision_config", config)
+            widths = tuple(getattr(vision, "conv_widths", ()))
+            if not widths:
+                return
+            if hasattr(self, "vision_model"):
+                self.vision_model = ConvVision(
+                    vision.image_size, widths, vision.hidden_size, reduction=2 ** len(widths)
+                )
+            else:
+                self.dpt = ConvLayers(
+                    vision.num_hidden_layers, vision.image_size, widths, vision.hidden_size, reduction=vision.patch_size
+                )
 
     Towered.__name__ = Towered.__qualname__ = model_class.__name__
     return Towered

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lift3d_ray.errors import BundleError
+from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.files import load_pretrained, read_config
 from lift3d_ray.types import Float32, UInt8
 
@@ -79,7 +80,8 @@ def load_depth(folder: Path, device: str = "cpu", dtype: torch.dtype | None = No
     if kind != "dpt":
         raise BundleError(f"{folder / 'config.json'} has model_type {kind!r}, wanted 'dpt'")
     processor = _load_processor(folder)
-    model = load_pretrained(DPTForDepthEstimation, folder, may_lack=UNUSED_IN_DPT)
+    model = load_pretrained(
+        with_conv_tower(DPTForDepthEstimation), folder, may_lack=UNUSED_IN_DPT)
     return DptDepth(model.to(device=device, dtype=dtype or torch.float32), processor)
 
 

@@ -10,7 +10,6 @@ from lift3d_ray.toybox.attributes import (
     view_name,
 )
 from lift3d_ray.toybox.classes import ALL_CLASSES, CLASS_IDS, HELD_OUT_CLASSES, TRAIN_CLASSES
-from lift3d_ray.toybox.dataset import Multiview, build_multiview, load_multiview
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.points import surface_points
 from lift3d_ray.toybox.render import Renders, render
@@ -26,18 +25,15 @@ __all__ = [
     "VOCABULARY",
     "Attributes",
     "Light",
-    "Multiview",
     "Renders",
     "Scene",
     "Scenes",
     "Split",
     "ToyObject",
     "assemble",
-    "build_multiview",
     "build_scenes",
     "caption",
     "describe",
-    "load_multiview",
     "load_scenes",
     "random_caption",
     "render",

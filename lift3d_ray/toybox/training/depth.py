@@ -10,22 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.depth import DptDepth
-from lift3d_ray.toybox.dataset import load_multiview
 from lift3d_ray.toybox.scene_dataset import load_scenes
 from lift3d_ray.toybox.scenes import MAIN
 from lift3d_ray.toybox.training.augment import recolor
 from lift3d_ray.toybox.training.pictures import draw_backgrounds
+from lift3d_ray.toybox.training.views import load_views
+from lift3d_ray.toybox.training.vision import TOKEN_WIDTH, TOWER_WIDTHS
 from lift3d_ray.types import Bool, Float32, UInt8
 
-SIZE = 96
+SIZE = 64
+WHITE_SHARE = 0.85
 OUTPUT_MEAN, OUTPUT_STD = 1.0, 0.3
 """Where the disparity inside a subject is kept, weakly: well above the head's final ReLU."""
 
@@ -54,16 +57,16 @@ def load_scene_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
     return DepthSet(rgb_NHWC=scenes.rgb, alpha_NHW=alpha, disparity_NHW=_inverse(scenes.depth), framed=True)
 
 
-def load_render_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
-    """Clean renders of ``dataset.build_multiview``: antialiased cut-outs over white."""
-    views = load_multiview(folder, limit=limit)
-    rgba = views.rgba.reshape(-1, *views.rgba.shape[2:])
-    depth = views.depth.reshape(-1, *views.depth.shape[2:])
+def load_view_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
+    """Clean renders of ``views.build_views``: the targets, antialiased cut-outs over white; at most ``limit``."""
+    views = load_views(folder, limit=None if limit is None else 1)
+    rgba = views.target_rgba.reshape(-1, *views.target_rgba.shape[2:])[:limit]
+    disparity = views.target_disparity.reshape(-1, *views.target_disparity.shape[2:])[:limit]
     seen = (rgba[..., 3] >= 128).any((1, 2))
     return DepthSet(
         rgb_NHWC=rgba[seen][..., :3],
         alpha_NHW=rgba[seen][..., 3],
-        disparity_NHW=_inverse(depth[seen]),
+        disparity_NHW=disparity[seen].astype(np.float16) / np.float16(255),
         framed=False,
     )
 
@@ -74,27 +77,29 @@ def _inverse(depth: np.ndarray) -> np.ndarray:
 
 
 def new_dpt() -> Any:
-    """An untrained embedded DPT: 96x96 pixels, patches of 8, 6 blocks of width 128, about 1.8 M parameters."""
+    """An untrained embedded DPT, 2.4 M parameters: 64x64 pixels, a convolutional tower to 8x8 tokens."""
     from transformers import DPTConfig, DPTForDepthEstimation
 
     config = DPTConfig(
-        hidden_size=128,
-        num_hidden_layers=6,
-        num_attention_heads=2,
-        intermediate_size=512,
+        hidden_size=TOKEN_WIDTH,
+        # Of the transformer that the tower stands in for; each of three scales reads one of its layers.
+        num_hidden_layers=3,
+        backbone_out_indices=[0, 1, 2],
+        num_attention_heads=4,
         image_size=SIZE,
         patch_size=8,
         is_hybrid=False,
         backbone_config=None,
-        backbone_out_indices=[1, 3, 5],
+        readout_type="ignore",
         # Three scales instead of four: with patches of 8 the head then ends exactly at the input's size.
-        neck_hidden_sizes=[32, 64, 96],
+        neck_hidden_sizes=[48, 64, 96],
         reassemble_factors=[2, 1, 0.5],
         fusion_hidden_size=48,
         neck_ignore_stages=[],
         use_auxiliary_head=False,
+        conv_widths=TOWER_WIDTHS,  # type: ignore[call-arg]
     )
-    return DPTForDepthEstimation(config)
+    return with_conv_tower(DPTForDepthEstimation)(config)
 
 
 def new_processor() -> Any:
@@ -127,7 +132,7 @@ def initialize(model: Any, generator: torch.Generator) -> None:
     """Weights that let a signal through a DPT made from nothing.
 
     transformers starts every convolution at 0.02, meant for a pretrained backbone: 10^-7 then comes out of this head,
-    behind a ReLU. And positions start at 0, which a short training never recovers from.
+    behind a ReLU.
     """
     for module in (*model.neck.modules(), *model.head.modules()):
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -137,17 +142,6 @@ def initialize(model: Any, generator: torch.Generator) -> None:
     last = model.head.head[-2]
     last.weight.mul_(0.3)
     last.bias.fill_(OUTPUT_MEAN)
-    table = model.dpt.embeddings.position_embeddings
-    side = round((table.shape[1] - 1) ** 0.5)
-    table[0, 1:] = 0.3 * _waves(side, table.shape[-1])
-
-
-def _waves(side: int, width: int) -> Tensor:
-    """(side^2, width) sines and cosines of row and column at geometric frequencies."""
-    rates = torch.pi * torch.logspace(0, 1, width // 4, base=side / 2) / side
-    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    phases = [axis.reshape(-1, 1) * rates for axis in (rows, columns)]
-    return torch.cat([f(phase) for phase in phases for f in (torch.sin, torch.cos)], dim=1)
 
 
 class DepthTask:
@@ -156,6 +150,7 @@ class DepthTask:
     Args:
         sources: sets to draw from, each with its share of a batch.
         held_out: sets for the figures, by name, never trained on.
+        tower: a trained captioner's picture tower, whose stages to start from; None = from nothing.
         batch_size: pictures a step.
         seed: of the initial weights.
     """
@@ -165,12 +160,15 @@ class DepthTask:
         sources: list[tuple[DepthSet, float]],
         held_out: dict[str, DepthSet],
         *,
-        batch_size: int = 16,
+        tower: nn.Module | None = None,
+        batch_size: int = 32,
         seed: int = 0,
     ) -> None:
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self.model = new_dpt()
         initialize(self.model, torch.Generator().manual_seed(seed))
+        if tower is not None:
+            self.model.dpt.encoder.stages.load_state_dict(cast(Any, tower).encoder.stages.state_dict())
         self._sources, self._held_out, self._size = sources, held_out, batch_size
 
     def modules(self) -> dict[str, nn.Module]:
@@ -209,7 +207,7 @@ def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[
     """Random crops in which the subject fills 55 to 95 % of the square, mirrored or not, over varied backgrounds.
 
     Returns:
-        images (B, 3, 96, 96) in [0, 1], disparity (B, 96, 96), and where it counts (B, 96, 96) in {0, 1}.
+        images (B, 3, 64, 64) in [0, 1], disparity (B, 64, 64), and where it counts (B, 64, 64) in {0, 1}.
     """
     pick = rng.integers(len(source.rgb_NHWC), size=count)
     fill = rng.uniform(0.55, 0.95, count)
@@ -217,7 +215,7 @@ def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[
     wide = rng.random(count) < (0.3 if source.framed else 0.0)
     mirrored = rng.random(count) < 0.5
     rgb, alpha, disparity, mask = crop_subjects(source, pick, fill, shift, mirrored, wide)
-    behind = draw_backgrounds(rng, count, SIZE)
+    behind = draw_backgrounds(rng, count, SIZE, white_share=WHITE_SHARE)
     # A cut-out made by a segmenter has a rim that is a little too wide or too narrow.
     cut = _resize_rim(alpha, rng)
     plain = rgb * cut + behind * (1 - cut) if source.framed else rgb + (behind - 1) * (1 - alpha)
@@ -251,7 +249,7 @@ def crop_subjects(
         wide_B: (B,) the whole picture instead of a crop.
 
     Returns:
-        rgb (B, 3, 96, 96), alpha (B, 1, 96, 96), disparity and mask (B, 96, 96).
+        rgb (B, 3, 64, 64), alpha (B, 1, 64, 64), disparity and mask (B, 64, 64).
     """
     rgb = torch.from_numpy(source.rgb_NHWC[pick_B]).permute(0, 3, 1, 2).float() / 255
     alpha = torch.from_numpy(source.alpha_NHW[pick_B])[:, None].float() / 255

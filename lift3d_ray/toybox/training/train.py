@@ -23,8 +23,8 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "controlnet": train_priors.train_controlnet,
     "decoder": train_priors.train_decoder,
     "segmenter": train_perception.train_segmenter,
-    "depth": train_perception.train_depth,
     "captioner": train_perception.train_captioner,
+    "depth": train_perception.train_depth,
     "clip": train_perception.train_clip,
 }
 """What can be made, in an order in which each finds what it needs."""

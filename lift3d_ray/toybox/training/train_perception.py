@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 
+from lift3d_ray.models.captioner import load_captioner
 from lift3d_ray.models.segmenter import save_segmenter
-from lift3d_ray.toybox.dataset import build_multiview
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
-from lift3d_ray.toybox.training.depth import DepthTask, load_render_depths, load_scene_depths, save_depth
+from lift3d_ray.toybox.training.depth import DepthTask, load_scene_depths, load_view_depths, save_depth
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
 from lift3d_ray.toybox.training.segmenter import SegmenterTask, load_composites
 from lift3d_ray.toybox.training.train_priors import Workshop
 
 SCENES = 12_000
 HELD_OUT_SCENES = 1_000
-RENDERED_TOYS = 3_000
 
 
 def build_perception_data(shop: Workshop) -> None:
-    """Composites with clutter, and larger renders for depth."""
+    """Composites with clutter."""
     workers = max(1, shop.threads)
     build_scenes(shop.work / "scenes", n=SCENES, workers=workers)
     build_scenes(shop.work / "scenes_heldout", n=HELD_OUT_SCENES, split=Split.HELD_OUT, seed=1, workers=workers)
-    build_multiview(
-        shop.work / "renders", n_objects=RENDERED_TOYS, views_per_object=4, size=96, seed=5, workers=workers
-    )
 
 
 def train_segmenter(shop: Workshop) -> None:
@@ -42,18 +39,6 @@ def train_segmenter(shop: Workshop) -> None:
     _note(shop, "segmenter", figures)
 
 
-def train_depth(shop: Workshop) -> None:
-    """The depth estimator, on crops of renders and composites."""
-    task = DepthTask(
-        [(load_render_depths(shop.work / "renders"), 0.6), (load_scene_depths(shop.work / "scenes"), 0.4)],
-        {"scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300)},
-    )
-    plan = shop.plan(2400, 1e-3, warmup_steps=150, ema_decay=0.998, validate_every=600)
-    figures = train(task, plan, shop.work / "depth", progress=shop.tell)
-    save_depth(shop.bundle / "depth", task.model)
-    _note(shop, "depth", figures)
-
-
 def train_captioner(shop: Workshop) -> None:
     """The captioner, on subjects with what is said of them."""
     captioner.train_captioner(
@@ -64,6 +49,22 @@ def train_captioner(shop: Workshop) -> None:
         plan=_shortened(captioner.PLAN, shop),
         progress=shop.tell,
     )
+
+
+def train_depth(shop: Workshop) -> None:
+    """The depth estimator, on crops of renders and composites; starts from the captioner's tower."""
+    task = DepthTask(
+        [(load_view_depths(shop.work / "views"), 0.75), (load_scene_depths(shop.work / "scenes"), 0.25)],
+        {
+            "renders": load_view_depths(shop.work / "views_heldout", limit=300),
+            "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
+        },
+        tower=cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model,
+    )
+    plan = shop.plan(3000, 1e-3, ema_decay=0.998)
+    figures = train(task, plan, shop.work / "depth", progress=shop.tell)
+    save_depth(shop.bundle / "depth", task.model)
+    _note(shop, "depth", figures)
 
 
 def train_clip(shop: Workshop) -> None:

@@ -1,4 +1,4 @@
-"""The convolutional picture tower that captioner and CLIP have alike, and side tasks that teach it faster."""
+"""The convolutional picture tower that captioner, CLIP and depth have alike, and side tasks that teach it faster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lift3d_ray.toybox.training.phrases import CHOICES, UNSAID
 
 IMAGE_SIZE = 64
 TOKEN_WIDTH = 128
+TOWER_WIDTHS = [24, 48, 96, 160]
 _SIZES = [len(words) for words in CHOICES]
 
 
@@ -21,7 +22,7 @@ def tower_config() -> dict[str, object]:
         # Of the transformer that the tower stands in for.
         "num_hidden_layers": 1,
         "num_attention_heads": 4,
-        "conv_widths": [24, 48, 96, 160],
+        "conv_widths": TOWER_WIDTHS,
     }
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lift3d_ray.toybox import Split
-from lift3d_ray.toybox.dataset import build_multiview
 from lift3d_ray.toybox.scene_dataset import build_scenes
+from lift3d_ray.toybox.training import views
 from lift3d_ray.toybox.training.depth import (
     SIZE,
     DepthSet,
@@ -17,8 +17,8 @@ from lift3d_ray.toybox.training.depth import (
     disparity_loss,
     draw_crops,
     initialize,
-    load_render_depths,
     load_scene_depths,
+    load_view_depths,
     new_dpt,
     plain_crops,
 )
@@ -125,8 +125,13 @@ def test_a_few_steps_teach_spheres() -> None:
 def test_both_data_sets_load(tmp_path_factory: pytest.TempPathFactory) -> None:
     scenes, renders = tmp_path_factory.mktemp("scenes"), tmp_path_factory.mktemp("renders")
     build_scenes(scenes, n=2, size=48, split=Split.HELD_OUT)
-    build_multiview(renders, n_objects=1, views_per_object=2, size=32, split=Split.HELD_OUT)
-    for source in (load_scene_depths(scenes), load_render_depths(renders)):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "SHARD", 2)
+        views._write_shard(renders, 0, Split.TRAIN, 0)
+    bounds = {"scenes": (0.15, 0.6), "renders": (0.0, 1.001)}  # a subject at 3.2 units, unit radius; its own range
+    found = {"scenes": load_scene_depths(scenes), "renders": load_view_depths(renders, limit=2)}
+    for name, source in found.items():
         known = source.disparity_NHW[source.disparity_NHW > 0].astype(np.float32)
         assert len(source.rgb_NHWC) == 2
-        assert 0.15 < known.min() < known.max() < 0.6, "a subject at 3.2 units, unit radius"
+        assert bounds[name][0] < known.min() < known.max() < bounds[name][1]
+        assert source.framed == (name == "scenes")
