@@ -23,8 +23,9 @@ from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
 from lift3d_ray.mesh.surface import mesh_field
-from lift3d_ray.models.bundle import Bundle, load_codec, load_noise_schedule
+from lift3d_ray.models.bundle import Bundle, load_codec, load_noise_schedule, load_pose
 from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.models.pose import PoseRegressor
 from lift3d_ray.models.roles import Models, NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
@@ -50,12 +51,14 @@ class SceneTools:
         schedule: the prior's training schedule.
         has_view_prior: whether a reference picture can condition the prior.
         device: where the field is optimised.
+        pose: reads the pose off the subject; without it the prior is asked.
     """
 
     codec: LatentCodec
     schedule: NoiseSchedule
     has_view_prior: bool
     device: str = "cpu"
+    pose: PoseRegressor | None = None
 
 
 def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
@@ -65,6 +68,7 @@ def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
         schedule=load_noise_schedule(bundle),
         has_view_prior=bundle.has_view_prior,
         device=device,
+        pose=load_pose(bundle),
     )
 
 
@@ -222,6 +226,8 @@ def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitSt
 def _find_pose(
     perception: Perception, prior: NoisePredictor, recipe: Recipe, tools: SceneTools, generator: torch.Generator
 ) -> ReferencePose:
+    if tools.pose is not None:
+        return pose_stage.regress_pose(perception.subject, tools.pose)
     wants_view = any(term.conditioning is Conditioning.VIEW for term in recipe.guidance)
     if not (tools.has_view_prior and wants_view):
         return pose_stage.assumed_pose(recipe.subject.fill)

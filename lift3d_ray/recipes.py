@@ -104,7 +104,7 @@ class LossWeights:
 
     color: float = 4.0
     mask: float = 4.0
-    depth: float = 0.1
+    depth: float = 0.0
     latent: float = 0.0
     image: float = 1.0
     entropy: float = 0.02
@@ -136,6 +136,7 @@ class OptimizeConfig:
         elevation_deg: range of the novel views' elevation.
         sharpness: slope of the density's sigmoid at the first and the last step.
         warmup_steps: steps with the reference alone.
+        depth_trust: share of the estimated depth in the first guess of the front; the rest is the silhouette, inflated.
         drawn_views: views drawn once by the prior and then fitted like photos; 0 = score distillation at every step.
         drawing_steps: sampling steps of such a drawing.
     """
@@ -154,6 +155,7 @@ class OptimizeConfig:
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
     sharpness: tuple[float, float] = (8.0, 30.0)
     warmup_steps: int = 10
+    depth_trust: float = 0.0
     drawn_views: int = 0
     drawing_steps: int = 16
 
@@ -165,6 +167,7 @@ class OptimizeConfig:
         for name in ("timestep_start", "timestep_end"):
             low, high = getattr(self, name)
             _require(0 < low <= high < 1, f"{name} must satisfy 0 < low <= high < 1, got {(low, high)}")
+        _require(0 <= self.depth_trust <= 1, f"depth_trust must lie in [0, 1], got {self.depth_trust}")
         _require(self.drawn_views >= 0 and self.drawing_steps >= 1, f"drawings need counts >= 0 and >= 1, got {self}")
         _require(min(self.sharpness) > 0, f"sharpness must be positive, got {self.sharpness}")
 

@@ -33,18 +33,12 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
     import torch
 
     from lift3d_ray.deployments.handles import connect_prior
-    from lift3d_ray.lifting import SceneTools, optimize
-    from lift3d_ray.models.bundle import load_bundle, load_codec, load_noise_schedule
+    from lift3d_ray.lifting import load_tools, optimize
+    from lift3d_ray.models.bundle import load_bundle
 
     torch.set_num_threads(share.threads)
     device = "cuda" if share.gpus and torch.cuda.is_available() else "cpu"
-    bundle = load_bundle(context.bundle)
-    tools = SceneTools(
-        codec=load_codec(bundle, device=device),
-        schedule=load_noise_schedule(bundle),
-        has_view_prior=bundle.has_view_prior,
-        device=device,
-    )
+    tools = load_tools(load_bundle(context.bundle), device=device)
     prior = connect_prior(context.app_name)
 
     def optimize_scene(perceived: Perceived, *, seed: int, report: Report) -> Asset:

@@ -55,6 +55,7 @@ def initial_field(
     *,
     resolution: int,
     depth_range: tuple[float, float] | None = None,
+    depth_trust: float = 1.0,
     thickness: float = 1.15,
     hull_resolution: int = 32,
     hull_margin: float = 0.02,
@@ -71,6 +72,7 @@ def initial_field(
         resolution: grid points along an axis.
         depth_range: z-depths of disparity 1 and disparity 0, (near, far); None = ``RELIEF``. The solid is centred on
             the origin's depth afterwards, so only their distance matters much.
+        depth_trust: share of the disparity in the front surface, in [0, 1]; the rest is the inflated silhouette's own.
         thickness: depth of the solid in units of its local width, positive. A little more than 1 by default: a
             silhouette is as narrow as the subject's narrower side.
         hull_resolution: cells of the hull along an axis.
@@ -87,8 +89,11 @@ def initial_field(
             "alpha, disparity and picture must be squares of one size, "
             f"got {alpha_HW.shape}, {disparity_HW.shape} and {rgb_HWC.shape}"
         )
-    if thickness <= 0 or resolution < 2:
-        raise ConfigError(f"thickness must be positive and resolution at least 2, got {thickness} and {resolution}")
+    if thickness <= 0 or resolution < 2 or not 0 <= depth_trust <= 1:
+        raise ConfigError(
+            "thickness must be positive, resolution at least 2 and depth_trust within 0..1, "
+            f"got {thickness}, {resolution} and {depth_trust}"
+        )
     mask_HW = alpha_HW > 0.5
     if not mask_HW.any():
         raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
@@ -97,6 +102,7 @@ def initial_field(
     world_per_px = center_depth / focal_px(size, fovy_deg=fovy_deg, framing=framing)
     half_HW = inflated_half_thickness(mask_HW) * np.float32(world_per_px * thickness)
     front_HW = _front_depth(mask_HW, disparity_HW, half_HW, center_depth, world_per_px, depth_range)
+    front_HW = depth_trust * front_HW + (1 - depth_trust) * (center_depth - half_HW)
 
     points_P3 = _grid_points(resolution)
     xy_P2, depth_P = project(points_P3, c2w_44, size, fovy_deg=fovy_deg, framing=framing)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from lift3d_ray.models.latents import LatentCodec
+    from lift3d_ray.models.pose import PoseRegressor
 
 EMBEDDED = "toybox"
 BUNDLES_FOLDER = Path(__file__).resolve().parent.parent / "bundles"
@@ -37,7 +38,7 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "controlnet")
+OPTIONAL_ROLES = ("view_unet", "controlnet", "pose")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,14 @@ def load_codec(bundle: Bundle, *, device: str = "cpu") -> LatentCodec:
     return latents.load_codec(
         bundle.path("vae"), image_size=bundle.image_size, pack=bundle.latent_pack, device=device
     )
+
+
+def load_pose(bundle: Bundle) -> PoseRegressor | None:
+    """The bundle's pose regressor, or None where it has none; small enough to live with the scene, on the CPU."""
+    from lift3d_ray.models import pose
+
+    folder = bundle.optional_path("pose")
+    return None if folder is None else pose.load_pose(folder)
 
 
 def load_noise_schedule(bundle: Bundle) -> NoiseSchedule:

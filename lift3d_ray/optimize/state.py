@@ -90,7 +90,7 @@ def initial_state(
     scene: Scene, config: OptimizeConfig, *, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> FitState:
     """A field inflated from the silhouette and shaped by the depth."""
-    guess = _inflated(scene, config.resolutions[0])
+    guess = _inflated(scene, config)
     field = VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
     hull = Occupancy.from_numpy(guess.hull_GGG, device=device)
     return FitState(
@@ -155,7 +155,7 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
     return Occupancy(cells_GGG=pooled[0, 0] > 0)
 
 
-def _inflated(scene: Scene, resolution: int) -> InitialField:
+def _inflated(scene: Scene, config: OptimizeConfig) -> InitialField:
     subject = scene.perception.subject
     return initial_field(
         subject.alpha_HW,
@@ -163,6 +163,7 @@ def _inflated(scene: Scene, resolution: int) -> InitialField:
         subject.rgb_HWC,
         scene.c2w_44,
         scene.pose.framing,
-        resolution=resolution,
+        resolution=config.resolutions[0],
+        depth_trust=config.depth_trust,
         hull_resolution=HULL_CELLS,
     )

@@ -1,5 +1,6 @@
-"""How the photo looks at its subject: elevation and framing, found by asking the prior to draw the photo again."""
+"""How the photo looks at its subject: elevation and framing, read off it, or found by asking the prior to redraw it."""
 
 from lift3d_ray.pose.estimate import assumed_pose, estimate_pose
+from lift3d_ray.pose.regress import regress_pose
 
-__all__ = ["assumed_pose", "estimate_pose"]
+__all__ = ["assumed_pose", "estimate_pose", "regress_pose"]

@@ -145,3 +145,16 @@ def test_bad_input_is_refused_in_words() -> None:
         initial_field(alpha, disparity, rgb, c2w, resolution=16, depth_range=(3.0, 2.0))
     with pytest.raises(ConfigError, match="thickness"):
         initial_field(alpha, disparity, rgb, c2w, resolution=16, thickness=0.0)
+
+
+def test_a_depth_that_is_not_trusted_does_not_matter() -> None:
+    mask, rgb = np.zeros((48, 48), dtype=np.float32), np.full((48, 48, 3), 90, np.uint8)
+    camera = orbit_c2w(0.0, 10.0)[0]
+    mask[12:36, 10:40] = 1.0
+    ramp = np.linspace(0, 1, 48, dtype=np.float32)[None].repeat(48, 0)
+    plain, tilted, half = (
+        initial_field(mask, depth, rgb, camera, resolution=24, depth_trust=trust).raw_density_RRR
+        for depth, trust in ((np.full_like(ramp, 0.5), 0.0), (ramp, 0.0), (ramp, 0.5))
+    )
+    np.testing.assert_array_equal(plain, tilted)
+    assert not np.array_equal(plain, half)

@@ -11,6 +11,7 @@ WHAT = {
     "segmenter": "`segment_anything.Sam` around a convolutional encoder, 128 px: clicks, boxes, automatic masks",
     "captioner": "`BlipForConditionalGeneration` around a convolutional tower: class, colours, pattern, view",
     "depth": "`DPTForDepthEstimation`: relative inverse depth",
+    "pose": "this project's own regressor: elevation, zoom and shift of the photo",
     "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space",
     "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 12x16x16 latents, packed to 48x8x8",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",

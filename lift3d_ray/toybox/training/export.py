@@ -19,6 +19,7 @@ ROLES = (
     "segmenter",
     "captioner",
     "depth",
+    "pose",
     "clip",
     "vae",
     "unet",

@@ -53,6 +53,11 @@ class Toys:
         return int(self.azimuth_deg_NV.shape[1])
 
     @property
+    def targets(self) -> int:
+        """How many of those are canonical views; they come first."""
+        return int(self._views.target_rgba.shape[1])
+
+    @property
     def references(self) -> range:
         """The views taken as a photographer would: not from far above."""
         return range(self._views.target_rgba.shape[1], self.views_a_toy)
@@ -168,7 +173,7 @@ def place_subjects(
     """
     planes = torch.from_numpy(rgba_BHWC).permute(0, 3, 1, 2).float() / 255
     planes[:, :3] = 1 - planes[:, :3]
-    centre_B2, half_B = _boxes(planes[:, 3])
+    centre_B2, half_B = alpha_boxes(planes[:, 3])
     zoom_B = half_B / torch.from_numpy(fill_B).float()
     angle = torch.from_numpy(np.deg2rad(turn_deg_B)).float()
     flip = 1 - 2 * torch.from_numpy(mirrored_B).float()
@@ -223,7 +228,7 @@ def develop(images_B3HW: Tensor, rng: np.random.Generator) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _boxes(alpha_BHW: Tensor) -> tuple[Tensor, Tensor]:
+def alpha_boxes(alpha_BHW: Tensor) -> tuple[Tensor, Tensor]:
     """Centre (B, 2) and half the longer side (B,) of what is covered, in ``grid_sample``'s units."""
     size = alpha_BHW.shape[-1]
     bounds = []

@@ -25,6 +25,7 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "segmenter": train_perception.train_segmenter,
     "captioner": train_perception.train_captioner,
     "depth": train_perception.train_depth,
+    "pose": train_perception.train_pose,
     "clip": train_perception.train_clip,
 }
 """What can be made, in an order in which each finds what it needs."""

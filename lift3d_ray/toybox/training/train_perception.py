@@ -7,14 +7,18 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
+from lift3d_ray.models.pose import save_pose
 from lift3d_ray.models.segmenter import save_segmenter
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
 from lift3d_ray.toybox.training.depth import DepthTask, load_scene_depths, load_view_depths, save_depth
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
+from lift3d_ray.toybox.training.pictures import Toys
+from lift3d_ray.toybox.training.pose import PoseTask
 from lift3d_ray.toybox.training.segmenter import SegmenterTask, load_composites
 from lift3d_ray.toybox.training.train_priors import Workshop
 
@@ -59,12 +63,27 @@ def train_depth(shop: Workshop) -> None:
             "renders": load_view_depths(shop.work / "views_heldout", limit=300),
             "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
         },
-        tower=cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model,
+        tower=_tower(shop),
     )
     plan = shop.plan(3000, 1e-3, ema_decay=0.998)
     figures = train(task, plan, shop.work / "depth", progress=shop.tell)
     save_depth(shop.bundle / "depth", task.model)
     _note(shop, "depth", figures)
+
+
+def train_pose(shop: Workshop) -> None:
+    """The pose regressor; starts from the captioner's tower."""
+    task = PoseTask(Toys.load(shop.work / "views"), Toys.load(shop.work / "views_heldout"), tower=_tower(shop))
+    plan = shop.plan(3000, 1e-3, ema_decay=0.998)
+    figures = train(task, plan, shop.work / "pose", progress=shop.tell)
+    save_pose(shop.bundle / "pose", task.network)
+    _note(shop, "pose", figures)
+
+
+def _tower(shop: Workshop) -> nn.Module:
+    """The captioner's picture tower, which knows the toys already."""
+    tower: nn.Module = cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model
+    return tower.requires_grad_(True)
 
 
 def train_clip(shop: Workshop) -> None:
