@@ -178,6 +178,8 @@ class MeshConfig:
 
     Attributes:
         resolution: grid points of the isosurface.
+        level: raw density at which the field is cut, 0 = half solid. A little fog is opaque from outside: a lower level
+            gives the silhouettes that the field was fitted with.
         faces: triangles to simplify to.
         blur_voxels: standard deviation of the blur of the density before it is cut, in voxels of that grid.
         smooth_iterations: Taubin smoothing passes.
@@ -187,6 +189,7 @@ class MeshConfig:
     """
 
     resolution: int = 112
+    level: float = -0.1
     faces: int = 24000
     blur_voxels: float = 1.0
     smooth_iterations: int = 6

@@ -17,12 +17,12 @@ from lift3d_ray.types import Float32, Mesh, Subject
 def mesh_field(
     field: VoxelField, sharpness: float, config: MeshConfig, subject: Subject, c2w_44: Float32, framing: Framing
 ) -> Mesh:
-    """Cut the field at raw density 0, simplify, colour it all round, and lay the photo's own pixels on what it sees.
+    """Cut the field at the recipe's level, simplify, colour all round, and lay the photo's own pixels on what it sees.
 
     Args:
         field: the optimised field.
         sharpness: slope of its density.
-        config: resolution and number of faces.
+        config: resolution, level and number of faces.
         subject: the photo's cut-out.
         c2w_44: (4, 4) the photo's camera.
         framing: its zoom and shift.
@@ -32,7 +32,7 @@ def mesh_field(
     """
     density = gaussian_filter(raw_density_grid(field, config.resolution).cpu().numpy(), config.blur_voxels)
     vertices, faces = extract_mesh(
-        density, 0.0, min_component_fraction=0.05, smooth_iterations=config.smooth_iterations
+        density, config.level, min_component_fraction=0.05, smooth_iterations=config.smooth_iterations
     )
     vertices, faces = simplify(vertices, faces, target_faces=config.faces)
 

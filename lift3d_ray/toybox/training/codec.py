@@ -19,14 +19,14 @@ from lift3d_ray.toybox.training.sheets import picture_grid
 from lift3d_ray.types import UInt8
 
 STEM = 4
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 12
 LATENT_STD = 0.5
 
 Batch = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
 
 def new_autoencoder(width: int = 64, encoder_blocks: int = 3, decoder_blocks: int = 7) -> Any:
-    """An untrained ``AutoencoderTiny`` for (B, 48, 16, 16) folded pictures, 8 latent channels at 16x16."""
+    """An untrained ``AutoencoderTiny`` for (B, 48, 16, 16) folded pictures, 12 latent channels at 16x16."""
     from diffusers import AutoencoderTiny
 
     channels = 3 * STEM**2
@@ -42,7 +42,7 @@ def new_autoencoder(width: int = 64, encoder_blocks: int = 3, decoder_blocks: in
 
 
 def principal_patches(images_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (48,), leading directions (8, 48) and their standard deviations (8,) of folded patches in [0, 1]."""
+    """Mean (48,), leading directions (12, 48) and their standard deviations (12,) of folded patches in [0, 1]."""
     patches = pixel_unshuffle(images_B3HW, STEM).permute(0, 2, 3, 1).reshape(-1, 3 * STEM**2).double()
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
@@ -60,12 +60,12 @@ def lay_linear_path(autoencoder: Any, images_B3HW: Tensor) -> None:
     for module in (*encoder, *decoder):
         if hasattr(module, "conv") and isinstance(module.conv, nn.Sequential):
             last: Any = module.conv[-1]
-            last.weight.mul_(0.02)
+            last.weight.zero_()
             last.bias.zero_()
     pairs = torch.cat([directions, -directions])
     _set_centre(encoder[0], rows=range(2 * LATENT_CHANNELS), weight=pairs, bias=-pairs @ mean)
     difference = torch.cat([torch.diag(scale), -torch.diag(scale)], dim=1)
-    encoder[-1].weight.mul_(0.02)
+    encoder[-1].weight.zero_()
     _set_centre(encoder[-1], rows=range(LATENT_CHANNELS), weight=difference, bias=torch.zeros(LATENT_CHANNELS))
     _set_centre(
         decoder[0],
@@ -74,7 +74,7 @@ def lay_linear_path(autoencoder: Any, images_B3HW: Tensor) -> None:
         bias=torch.zeros(2 * LATENT_CHANNELS),
     )
     back = (directions / scale[:, None]).T
-    decoder[-1].weight.mul_(0.02)
+    decoder[-1].weight.zero_()
     _set_centre(decoder[-1], rows=range(3 * STEM**2), weight=torch.cat([back, -back], dim=1), bias=mean)
 
 
@@ -112,6 +112,7 @@ class CodecTask:
         self._batch, self._held_out, self._size = batch, held_out, batch_size
         self.autoencoder = new_autoencoder()
         lay_linear_path(self.autoencoder, batch(np.random.default_rng([seed, 1]), 2048)[0])
+        self.autoencoder.to(memory_format=torch.channels_last)
 
     def modules(self) -> dict[str, nn.Module]:
         """The autoencoder."""

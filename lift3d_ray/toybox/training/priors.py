@@ -22,7 +22,7 @@ from lift3d_ray.toybox.training.latents import LatentViews
 from lift3d_ray.toybox.training.sheets import picture_grid
 from lift3d_ray.types import UInt8
 
-LATENT_CHANNELS = 32
+LATENT_CHANNELS = 48
 LATENT_SIDE = 8
 TEXT_WIDTH = 128
 PROMPT_TOKENS = 24

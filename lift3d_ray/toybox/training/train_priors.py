@@ -66,7 +66,7 @@ def train_codec(shop: Workshop) -> None:
     """The autoencoder, encoder and decoder together; sets the scale of the latents."""
     source, held_out = _codec_data(shop)
     task = CodecTask(source, held_out)
-    plan = shop.plan(1300, 1.2e-3, final_rate_fraction=0.25, ema_decay=0.998, weight_decay=0.0, validate_every=400)
+    plan = shop.plan(5000, 1.5e-3, final_rate_fraction=0.02, ema_decay=0.998, weight_decay=0.0, validate_every=1000)
     figures = train(task, plan, shop.work / "vae", progress=shop.tell)
     pictures = over_white(load_views(shop.work / "views", limit=1).target_rgba)
     set_latent_scale(task.autoencoder, pixel_unshuffle(pictures * 2 - 1, STEM))

@@ -50,8 +50,8 @@ def test_the_codec_starts_as_a_principal_component_analysis(shop: Workshop) -> N
     best = (patches - patches @ directions.T @ directions).square().mean()
     with torch.no_grad():
         got = (reconstruct(autoencoder, pictures) - pictures).square().mean()
-    # The small random weights beside the linear path cost a little; a random codec would be off by the variance.
-    assert float(got) < 2 * float(best)
+    # The class bends strong latents by a tanh, which costs something; a random codec would be off by the variance.
+    assert float(got) < 4 * float(best)
     assert float(got) < 0.1 * float(patches.square().mean())
 
 
