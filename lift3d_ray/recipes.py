@@ -104,7 +104,7 @@ class LossWeights:
 
     color: float = 4.0
     mask: float = 4.0
-    depth: float = 0.0
+    depth: float = 0.1
     latent: float = 0.0
     image: float = 1.0
     entropy: float = 0.02
@@ -155,7 +155,7 @@ class OptimizeConfig:
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
     sharpness: tuple[float, float] = (8.0, 30.0)
     warmup_steps: int = 10
-    depth_trust: float = 0.0
+    depth_trust: float = 0.5
     drawn_views: int = 0
     drawing_steps: int = 16
 
