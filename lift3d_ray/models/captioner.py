@@ -96,5 +96,5 @@ def load_captioner(folder: Path, device: str = "cpu", dtype: torch.dtype = torch
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(BertTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)
     processor = load_image_processor(BlipImageProcessor, folder)
-    model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    model = model.to(device=device, dtype=dtype)
     return BlipCaptioner(model, tokenizer, processor)

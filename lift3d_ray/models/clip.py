@@ -135,5 +135,5 @@ def load_clip(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.floa
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(CLIPTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)
     processor = load_image_processor(CLIPImageProcessor, folder)
-    model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    model = model.to(device=device, dtype=dtype)
     return ClipEncoder(model, tokenizer, processor)

@@ -33,7 +33,7 @@ class DptDepth:
     """
 
     def __init__(self, model: DPTForDepthEstimation, processor: DPTImageProcessor) -> None:
-        self._model = model.eval().requires_grad_(False)
+        self._model = model.eval()
         self._processor = processor
 
     def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:

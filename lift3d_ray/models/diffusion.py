@@ -32,7 +32,7 @@ class TextEmbedder:
 
     def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
         self._tokenizer = tokenizer
-        self._encoder = text_encoder.eval().requires_grad_(False)
+        self._encoder = text_encoder.eval()
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -90,7 +90,7 @@ class DiffusionPrior:
         self._alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod_T)
         for module in (unet, view_unet, controlnet):
             if module is not None:
-                module.eval().requires_grad_(False)
+                module.eval()
 
     @torch.no_grad()
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:

@@ -40,6 +40,8 @@ def load_pretrained(
 ) -> Any:
     """``model_class.from_pretrained`` on a local folder, float32, safetensors only, nothing fetched, nothing guessed.
 
+    The model comes in evaluation mode, its parameters frozen.
+
     ``may_lack`` names beginnings of parameters that published files leave out because the class never uses them.
     ``options`` go to ``from_pretrained`` as they are (published classes differ in what they take).
 
@@ -70,4 +72,4 @@ def load_pretrained(
     wrong = {kind: sorted(map(str, info[kind]))[:4] for kind in kinds if info[kind]}
     if wrong:
         raise BundleError(f"{folder} does not hold the parameters of {name}: {wrong}")
-    return model
+    return model.eval().requires_grad_(False)

@@ -197,7 +197,7 @@ class SamSegmenter:
     def __init__(self, sam: Sam, config: SamConfig, *, dtype: torch.dtype | None = None) -> None:
         import torch
 
-        self._sam = sam.eval().requires_grad_(False)
+        self._sam = sam.eval()
         self._config = config
         if dtype is not None and dtype != torch.float32:
             encoder = self._sam.image_encoder.to(dtype)
@@ -306,7 +306,7 @@ def load_segmenter(folder: Path, device: str = "cpu", dtype: torch.dtype | None 
     config = _config_of(folder)
     sam = build_sam(config)
     _fill(sam, _read_weights(folder / config.weights), folder / config.weights)
-    return SamSegmenter(sam.to(device), config, dtype=dtype)
+    return SamSegmenter(sam.to(device).requires_grad_(False), config, dtype=dtype)
 
 
 def save_segmenter(folder: Path, sam: Sam, config: SamConfig, dtype: torch.dtype) -> None:

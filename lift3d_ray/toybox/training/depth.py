@@ -192,14 +192,12 @@ class DepthTask:
             values = correlations(estimator, scenes)
             figures[f"pearson_{name}"] = float(np.mean(values))
             figures[f"pearson_{name}_p05"] = float(np.quantile(values, 0.05))
-        self.model.requires_grad_(True)
         return figures
 
     def sheet(self) -> UInt8:
         """Held-out pictures, true disparity and estimate, one block a set."""
         estimator = DptDepth(self.model, new_processor())
         blocks = [sample_sheet(estimator, scenes) for scenes in self._held_out.values()]
-        self.model.requires_grad_(True)
         return np.concatenate(blocks, axis=0)
 
 

@@ -35,8 +35,16 @@ def save_half(model: Any, folder: Path, figures: dict[str, float]) -> None:
     """A diffusers or transformers model as float16 safetensors, and its figures beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(model).half().save_pretrained(str(folder), safe_serialization=True)
+    _forget_origin(folder / "config.json")
     rounded = {name: round(value, 4) for name, value in figures.items()}
     (folder / "training.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+
+
+def _forget_origin(config: Path) -> None:
+    """Take out where training went on from: diffusers notes the folder, which means nothing to anybody else."""
+    facts = json.loads(config.read_text(encoding="utf-8"))
+    if facts.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

@@ -128,11 +128,23 @@ def draw_subjects(
         turn_deg_B=rng.normal(0, _TURN_DEG / 2, count).clip(-_TURN_DEG, _TURN_DEG),
         mirrored_B=rng.random(count) < 0.5,
     )
-    recoloured = rng.random(count) < recoloured_share
-    exchange_colours(moved, recoloured, rng)
-    backgrounds = draw_backgrounds(rng, count, moved.shape[-1], white_share=white_share)
-    images = develop(over(moved, backgrounds), rng)
+    images, recoloured = photograph(moved, rng, white_share=white_share, recoloured_share=recoloured_share)
     return SubjectBatch(images_B3HW=images, toys_B=chosen, views_B=views, recoloured_B=recoloured)
+
+
+def photograph(
+    moved_B4HW: Tensor, rng: np.random.Generator, *, white_share: float, recoloured_share: float
+) -> tuple[Tensor, Bool]:
+    """Placed cut-outs before backgrounds, as a camera would show them; some have their colours exchanged, in place.
+
+    Returns:
+        (B, 3, S, S) pictures in [0, 1], and (B,) bool which subjects are no longer of the colours they are called.
+    """
+    count = len(moved_B4HW)
+    recoloured = rng.random(count) < recoloured_share
+    exchange_colours(moved_B4HW, recoloured, rng)
+    backgrounds = draw_backgrounds(rng, count, moved_B4HW.shape[-1], white_share=white_share)
+    return develop(over(moved_B4HW, backgrounds), rng), recoloured
 
 
 def exchange_colours(moved_B4HW: Tensor, chosen_B: Bool, rng: np.random.Generator) -> None:

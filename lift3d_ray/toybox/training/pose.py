@@ -18,11 +18,8 @@ from lift3d_ray.models.pose import SPREAD, PoseNetwork
 from lift3d_ray.toybox.training.pictures import (
     Toys,
     alpha_boxes,
-    develop,
-    draw_backgrounds,
-    exchange_colours,
     labelled_sheet,
-    over,
+    photograph,
     place_subjects,
     plain_subjects,
 )
@@ -71,9 +68,8 @@ class PoseTask:
             turn_deg_B=np.zeros(self._size),
             mirrored_B=mirrored,
         )
-        exchange_colours(moved, rng.random(self._size) < _RECOLOURED_SHARE, rng)
-        behind = draw_backgrounds(rng, self._size, moved.shape[-1], white_share=_WHITE_SHARE)
-        answers = self.network(develop(over(moved, behind), rng))
+        images, _ = photograph(moved, rng, white_share=_WHITE_SHARE, recoloured_share=_RECOLOURED_SHARE)
+        answers = self.network(images)
         wanted = true_answers(self._toys, chosen, views)
         wanted[:, 2] *= 1 - 2 * torch.from_numpy(mirrored).float()
         error_B4 = (answers - wanted).abs()

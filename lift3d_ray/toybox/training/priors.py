@@ -233,7 +233,6 @@ class ViewTask:
             ),
         )
         clean = sample_ddim(prior, schedule, query, steps=16)
-        self.unet.requires_grad_(True)
         decode = self._codec.decode
         return decode(target), decode(torch.from_numpy(clean)), decode(reference)
 
@@ -323,8 +322,6 @@ class TextTask:
             negative_prompts=("",) * 48,
         )
         clean = torch.from_numpy(sample_ddim(prior, schedule, query, steps=16))
-        self.unet.requires_grad_(True)
-        self.text_encoder.requires_grad_(True)
         return picture_grid([self._codec.decode(target), self._codec.decode(clean)], columns=16)
 
 

@@ -260,15 +260,11 @@ class SegmenterTask:
 
     def validate(self) -> dict[str, float]:
         """One-click, box and automatic IoU of the main subject on held-out pictures, and what else matters."""
-        figures = evaluate(SamSegmenter(self.sam, self.config), self._held_out, automatic=64)
-        self.sam.requires_grad_(True)
-        return figures
+        return evaluate(SamSegmenter(self.sam, self.config), self._held_out, automatic=64)
 
     def sheet(self) -> UInt8:
         """Held-out pictures: as they are, the truth, one click's answer, the automatic subject."""
-        sheet = sample_sheet(SamSegmenter(self.sam, self.config), self._held_out)
-        self.sam.requires_grad_(True)
-        return sheet
+        return sample_sheet(SamSegmenter(self.sam, self.config), self._held_out)
 
 
 def _cut_out(rgb_B3HW: Tensor, instances_BHW: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

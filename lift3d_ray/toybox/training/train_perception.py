@@ -83,7 +83,7 @@ def train_pose(shop: Workshop) -> None:
 def _tower(shop: Workshop) -> nn.Module:
     """The captioner's picture tower, which knows the toys already."""
     tower: nn.Module = cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model
-    return tower.requires_grad_(True)
+    return tower
 
 
 def train_clip(shop: Workshop) -> None:

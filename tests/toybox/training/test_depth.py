@@ -8,7 +8,6 @@ import torch
 
 from lift3d_ray.toybox import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
-from lift3d_ray.toybox.training import views
 from lift3d_ray.toybox.training.depth import (
     SIZE,
     DepthSet,
@@ -22,6 +21,7 @@ from lift3d_ray.toybox.training.depth import (
     new_dpt,
     plain_crops,
 )
+from tests.toybox.training.small import write_small_shard
 
 
 def spheres(count: int, size: int = 48, *, framed: bool = False) -> DepthSet:
@@ -125,9 +125,7 @@ def test_a_few_steps_teach_spheres() -> None:
 def test_both_data_sets_load(tmp_path_factory: pytest.TempPathFactory) -> None:
     scenes, renders = tmp_path_factory.mktemp("scenes"), tmp_path_factory.mktemp("renders")
     build_scenes(scenes, n=2, size=48, split=Split.HELD_OUT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "SHARD", 2)
-        views._write_shard(renders, 0, Split.TRAIN, 0)
+    write_small_shard(renders, 2)
     bounds = {"scenes": (0.15, 0.6), "renders": (0.0, 1.001)}  # a subject at 3.2 units, unit radius; its own range
     found = {"scenes": load_scene_depths(scenes), "renders": load_view_depths(renders, limit=2)}
     for name, source in found.items():

@@ -7,7 +7,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lift3d_ray.toybox import Split  # noqa: E402
 from lift3d_ray.toybox.training import views  # noqa: E402
 from lift3d_ray.toybox.training.pictures import (  # noqa: E402
     SubjectBatch,
@@ -22,14 +21,13 @@ from lift3d_ray.toybox.training.pictures import (  # noqa: E402
     plain_subjects,
     to_bytes,
 )
+from tests.toybox.training.small import write_small_shard  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
     folder = tmp_path_factory.mktemp("views")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "SHARD", 4)
-        views._write_shard(folder, 0, Split.TRAIN, 0)
+    write_small_shard(folder, 4)
     return Toys.load(folder)
 
 

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lift3d_ray.toybox import Split
-from lift3d_ray.toybox.training import views
 from lift3d_ray.toybox.training.pictures import Toys
 from lift3d_ray.toybox.training.pose import PoseTask, true_answers
+from tests.toybox.training.small import write_small_shard
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
     folder = tmp_path_factory.mktemp("views")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "SHARD", 6)
-        views._write_shard(folder, 0, Split.TRAIN, 0)
+    write_small_shard(folder, 6)
     return Toys.load(folder)
 
 

@@ -13,12 +13,11 @@ pytest.importorskip("transformers")
 
 from lift3d_ray.models.captioner import load_captioner  # noqa: E402
 from lift3d_ray.models.clip import load_clip  # noqa: E402
-from lift3d_ray.toybox import Split  # noqa: E402
-from lift3d_ray.toybox.training import views  # noqa: E402
 from lift3d_ray.toybox.training.captioner import train_captioner  # noqa: E402
 from lift3d_ray.toybox.training.clip import also_true, contrast, train_clip  # noqa: E402
 from lift3d_ray.toybox.training.harness import TrainingPlan  # noqa: E402
 from lift3d_ray.toybox.training.phrases import UNSAID  # noqa: E402
+from tests.toybox.training.small import write_small_shard  # noqa: E402
 
 PLAN = TrainingPlan(steps=2, learning_rate=1e-3, warmup_steps=1, bf16=False, log_every=1)
 
@@ -26,9 +25,7 @@ PLAN = TrainingPlan(steps=2, learning_rate=1e-3, warmup_steps=1, bf16=False, log
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("views")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "SHARD", 4)
-        views._write_shard(folder, 0, Split.TRAIN, 0)
+    write_small_shard(folder, 4)
     return folder
 
 
