@@ -32,6 +32,7 @@ def group_of(query: NoiseQuery) -> Hashable:
         query.guidance_scale,
         query.noisy_latents_BCHW.shape[1:],
         None if view is None else view.reference_latents_BCHW.shape[1:],
+        None if view is None or view.image_tokens_BTD is None else view.image_tokens_BTD.shape[1:],
         None if disparity is None else disparity.shape[1:],
     )
 
@@ -52,10 +53,12 @@ def merge(queries: Sequence[NoiseQuery]) -> NoiseQuery:
 
 
 def _merge_views(views: list[ViewConditioning]) -> ViewConditioning:
+    tokens = [view.image_tokens_BTD for view in views if view.image_tokens_BTD is not None]
     return ViewConditioning(
         reference_latents_BCHW=np.concatenate([view.reference_latents_BCHW for view in views]),
         azimuth_deg_B=np.concatenate([view.azimuth_deg_B for view in views]),
         elevation_deg_B=np.concatenate([view.elevation_deg_B for view in views]),
+        image_tokens_BTD=np.concatenate(tokens) if tokens else None,
     )
 
 

@@ -151,6 +151,8 @@ def _query_bytes(query: NoiseQuery) -> int:
     arrays = [query.noisy_latents_BCHW]
     if query.view is not None:
         arrays.append(query.view.reference_latents_BCHW)
+        if query.view.image_tokens_BTD is not None:
+            arrays.append(query.view.image_tokens_BTD)
     if query.disparity_B1HW is not None:
         arrays.append(query.disparity_B1HW)
     return sum(array.nbytes for array in arrays)

@@ -220,6 +220,7 @@ def _first_row(query: NoiseQuery) -> NoiseQuery:
             reference_latents_BCHW=view.reference_latents_BCHW[:1],
             azimuth_deg_B=view.azimuth_deg_B[:1],
             elevation_deg_B=view.elevation_deg_B[:1],
+            image_tokens_BTD=None if view.image_tokens_BTD is None else view.image_tokens_BTD[:1],
         )
     return replace(
         query,

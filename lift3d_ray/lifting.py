@@ -23,18 +23,19 @@ from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
 from lift3d_ray.mesh.surface import mesh_field
-from lift3d_ray.models.bundle import Bundle, load_codec, load_noise_schedule, load_pose
+from lift3d_ray.models.bundle import Bundle, load_codec, load_image_encoder, load_noise_schedule, load_pose
+from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.pose import PoseRegressor
 from lift3d_ray.models.roles import Models, NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
-from lift3d_ray.optimize.scene import Scene, reference_latents, resized
+from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.subject.crop import crop_subject
 from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
-from lift3d_ray.types import Asset, Mesh, Perception, Photo, Progress, ReferencePose
+from lift3d_ray.types import Asset, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
 
 if TYPE_CHECKING:
     from typing import Any
@@ -52,6 +53,7 @@ class SceneTools:
         has_view_prior: whether a reference picture can condition the prior.
         device: where the field is optimised.
         pose: reads the pose off the subject; without it the prior is asked.
+        image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
     """
 
     codec: LatentCodec
@@ -59,6 +61,7 @@ class SceneTools:
     has_view_prior: bool
     device: str = "cpu"
     pose: PoseRegressor | None = None
+    image_encoder: ImageEncoder | None = None
 
 
 def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
@@ -69,6 +72,7 @@ def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
         has_view_prior=bundle.has_view_prior,
         device=device,
         pose=load_pose(bundle),
+        image_encoder=load_image_encoder(bundle, device=device),
     )
 
 
@@ -198,8 +202,9 @@ def fit_scene(
     generator = torch.Generator().manual_seed(seed)
     with clock("pose"):
         report(Progress(stage="pose", step=0, steps=1))
-        pose = _find_pose(perception, prior, recipe, tools, generator)
-    scene = prepare_scene(perception, pose, tools.codec, device=tools.device)
+        reference = view_reference(perception.subject, tools.codec, tools.image_encoder)
+        pose = _find_pose(perception, reference, prior, recipe, tools, generator)
+    scene = prepare_scene(perception, pose, reference, device=tools.device)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)
@@ -224,7 +229,12 @@ def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitSt
 
 
 def _find_pose(
-    perception: Perception, prior: NoisePredictor, recipe: Recipe, tools: SceneTools, generator: torch.Generator
+    perception: Perception,
+    reference: ViewReference,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    tools: SceneTools,
+    generator: torch.Generator,
 ) -> ReferencePose:
     if tools.pose is not None:
         return pose_stage.regress_pose(perception.subject, tools.pose)
@@ -233,7 +243,7 @@ def _find_pose(
         return pose_stage.assumed_pose(recipe.subject.fill)
     return pose_stage.estimate_pose(
         perception.subject,
-        reference_latents(perception.subject, tools.codec),
+        reference,
         prior,
         tools.codec,
         tools.schedule,

@@ -123,11 +123,36 @@ class ViewConditioning:
         azimuth_deg_B: (B,) azimuth of the asked view relative to the reference's, degrees.
         elevation_deg_B: (B,) *absolute* elevation of the asked view above the horizon, degrees. The reference's own
             elevation is not given: the prior infers it from the picture, which lets the pose stage ask for it.
+        image_tokens_BTD: (B, T, D) float32 what the bundle's image encoder sees in the reference, or None.
     """
 
     reference_latents_BCHW: Float32
     azimuth_deg_B: Float32
     elevation_deg_B: Float32
+    image_tokens_BTD: Float32 | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewReference:
+    """A reference picture as a view-conditioned prior takes it; made once a scene.
+
+    Attributes:
+        latents_CHW: (C, h, w) float32 codec latents of the picture over white.
+        image_tokens_TD: (T, D) float32, what the bundle's image encoder sees in it; None where there is no encoder.
+    """
+
+    latents_CHW: Float32
+    image_tokens_TD: Float32 | None = None
+
+    def towards(self, azimuth_deg_B: Float32, elevation_deg_B: Float32) -> ViewConditioning:
+        """The question for B views: azimuths relative to the reference's, absolute elevations, degrees."""
+        count, tokens = len(azimuth_deg_B), self.image_tokens_TD
+        return ViewConditioning(
+            reference_latents_BCHW=np.repeat(self.latents_CHW[None], count, axis=0),
+            azimuth_deg_B=azimuth_deg_B,
+            elevation_deg_B=elevation_deg_B,
+            image_tokens_BTD=None if tokens is None else np.repeat(tokens[None], count, axis=0),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,15 +41,15 @@ def samples() -> dict[type, Any]:
     faces = np.arange(6, dtype=np.int32).reshape(2, 3)
     mesh = types.Mesh(vertices_N3=float32(6, 3), faces_F3=faces, normals_N3=float32(6, 3), colors_N3=float32(6, 3))
     points = types.PointCloud(xyz_N3=float32(5, 3), rgb_N3=float32(5, 3), normals_N3=float32(5, 3))
-    view = types.ViewConditioning(
-        reference_latents_BCHW=float32(1, 4, 2, 2), azimuth_deg_B=float32(1), elevation_deg_B=float32(1)
-    )
+    reference = types.ViewReference(latents_CHW=float32(4, 2, 2), image_tokens_TD=float32(4, 6))
+    view = reference.towards(float32(1), float32(1))
     values: list[Any] = [
         types.Photo(rgb_HWC=uint8(4, 5, 3), alpha_HW=float32(4, 5), digest="ab", name="mug.png"),
         types.SegmentQuery(rgb_HWC=uint8(4, 5, 3), points_xy_px=((1.0, 2.0),), labels=(True,)),
         types.MaskProposal(mask_HW=np.eye(4, dtype=np.bool_), score=0.5),
         crop,
         subject,
+        reference,
         view,
         types.NoiseQuery(
             noisy_latents_BCHW=float32(1, 4, 2, 2),

@@ -21,7 +21,7 @@ from lift3d_ray.guidance.ddim import denoised
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import Conditioning, GuidanceTerm
-from lift3d_ray.types import Float32, Int64, NoiseQuery, ViewConditioning
+from lift3d_ray.types import Float32, Int64, NoiseQuery, ViewReference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class NovelViews:
         negative_prompts: B negative prompts.
         azimuth_deg_B: (B,) relative to the photo.
         elevation_deg_B: (B,) above the horizon.
-        reference_latents_CHW: (C, h, w) latents of the reference picture, or None without a view prior.
+        reference: the photo as a view-conditioned prior takes it.
         disparity_B1HW: (B, 1, H, W) disparity of the renders for depth conditioning, or None.
     """
 
@@ -41,7 +41,7 @@ class NovelViews:
     negative_prompts: tuple[str, ...]
     azimuth_deg_B: Float32
     elevation_deg_B: Float32
-    reference_latents_CHW: Float32 | None
+    reference: ViewReference | None = None
     disparity_B1HW: Float32 | None = None
 
 
@@ -113,12 +113,8 @@ def estimate_clean(
 def _query(noisy_BCHW: Float32, timesteps_B: Int64, views: NovelViews, term: GuidanceTerm) -> NoiseQuery:
     view, disparity = None, None
     if term.conditioning is Conditioning.VIEW:
-        assert views.reference_latents_CHW is not None
-        view = ViewConditioning(
-            reference_latents_BCHW=np.repeat(views.reference_latents_CHW[None], len(noisy_BCHW), axis=0),
-            azimuth_deg_B=views.azimuth_deg_B,
-            elevation_deg_B=views.elevation_deg_B,
-        )
+        assert views.reference is not None
+        view = views.reference.towards(views.azimuth_deg_B, views.elevation_deg_B)
     if term.conditioning is Conditioning.DEPTH:
         disparity = views.disparity_B1HW
     return NoiseQuery(

@@ -21,6 +21,7 @@ from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 if TYPE_CHECKING:
     import torch
 
+    from lift3d_ray.models.image_encoder import ImageEncoder
     from lift3d_ray.models.latents import LatentCodec
     from lift3d_ray.models.pose import PoseRegressor
 
@@ -38,7 +39,7 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "controlnet", "pose")
+OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +198,14 @@ def load_pose(bundle: Bundle) -> PoseRegressor | None:
 
     folder = bundle.optional_path("pose")
     return None if folder is None else pose.load_pose(folder)
+
+
+def load_image_encoder(bundle: Bundle, *, device: str = "cpu") -> ImageEncoder | None:
+    """What the bundle's view-conditioned prior sees its reference by, or None; asked once a scene."""
+    from lift3d_ray.models import image_encoder
+
+    folder = bundle.optional_path("image_encoder")
+    return None if folder is None else image_encoder.load_image_encoder(folder, device=device)
 
 
 def load_noise_schedule(bundle: Bundle) -> NoiseSchedule:

@@ -64,7 +64,7 @@ def with_conv_tower(model_class: Any) -> Any:
     """The class, with its ViT exchanged for a convolutional tower where the configuration names ``conv_widths``.
 
     Args:
-        model_class: ``BlipForConditionalGeneration``, ``CLIPModel`` or ``DPTForDepthEstimation``.
+        model_class: ``BlipForConditionalGeneration``, ``CLIPModel``, ``CLIPVisionModel`` or ``DPTForDepthEstimation``.
     """
 
     class Towered(model_class):  # type: ignore[misc]
@@ -74,10 +74,14 @@ def with_conv_tower(model_class: Any) -> Any:
             widths = tuple(getattr(vision, "conv_widths", ()))
             if not widths:
                 return
+            reduction = 2 ** len(widths)
             if hasattr(self, "vision_model"):
-                self.vision_model = ConvVision(
-                    vision.image_size, widths, vision.hidden_size, reduction=2 ** len(widths)
-                )
+                self.vision_model = ConvVision(vision.image_size, widths, vision.hidden_size, reduction=reduction)
+            elif hasattr(self, "post_layernorm"):
+                # A tower by itself: there is nothing around it to keep.
+                self._modules.clear()
+                self.vision_model = ConvVision(vision.image_size, widths, vision.hidden_size, reduction=reduction)
+                self.forward = self.vision_model.forward
             else:
                 self.dpt = ConvLayers(
                     vision.num_hidden_layers, vision.image_size, widths, vision.hidden_size, reduction=vision.patch_size

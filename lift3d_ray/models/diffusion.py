@@ -21,8 +21,8 @@ from torch import Tensor
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
-from lift3d_ray.models.view_conditioning import unet_inputs
-from lift3d_ray.types import NoisePrediction, NoiseQuery
+from lift3d_ray.models.view_conditioning import POSITION_FEATURES, unet_inputs
+from lift3d_ray.types import NoisePrediction, NoiseQuery, ViewConditioning
 
 _CACHED_PROMPTS = 4096
 
@@ -164,15 +164,36 @@ class DiffusionPrior:
         azimuth = torch.from_numpy(view.azimuth_deg_B).to(noisy.device)
         elevation = torch.from_numpy(view.elevation_deg_B).to(noisy.device)
         keep = torch.ones(len(noisy), dtype=torch.bool, device=noisy.device)
+        seen = self._image_tokens(view, noisy)
         if query.guidance_scale != 1.0:
             noisy, reference = torch.cat([noisy, noisy]), torch.cat([reference, reference])
             azimuth, elevation = torch.cat([azimuth, azimuth]), torch.cat([elevation, elevation])
             timesteps, keep = torch.cat([timesteps, timesteps]), torch.cat([keep, ~keep])
-        sample, tokens, labels = unet_inputs(noisy, reference, azimuth, elevation, keep)
+            seen = None if seen is None else torch.cat([seen, seen])
+        sample, tokens, labels = unet_inputs(noisy, reference, azimuth, elevation, keep, seen)
         output: Tensor = unet(
             sample, timesteps, encoder_hidden_states=tokens, class_labels=labels.to(noisy.dtype)
         ).sample
         return _guide(output, query.guidance_scale)
+
+    def _image_tokens(self, view: ViewConditioning, noisy: Tensor) -> Tensor | None:
+        """What the image encoder saw, where this UNet was trained with it.
+
+        Raises:
+            ValueError: it was, and the query brings nothing, or something else.
+        """
+        assert self._view_unet is not None
+        width = self._view_unet.config.encoder_hid_dim - noisy.shape[1] - POSITION_FEATURES
+        if width == 0:
+            return None
+        tokens = view.image_tokens_BTD
+        if tokens is None or tokens.shape[2] != width:
+            got = "none" if tokens is None else f"shape {tokens.shape}"
+            raise ValueError(
+                f"the view-conditioned prior takes image tokens (B, T, {width}), got {got}: "
+                "the bundle's image encoder must be the one that the prior was trained with"
+            )
+        return torch.from_numpy(tokens).to(noisy.device, noisy.dtype)
 
     def _as_noise(self, output: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """Noise from v = alpha eps - sigma x0 (Salimans & Ho 2022): eps = alpha v + sigma z."""

@@ -2,7 +2,9 @@
 
 Everything enters through doors that ``UNet2DConditionModel`` already has: the reference latents beside the noisy ones
 as extra channels, the same latents with their positions as cross-attention tokens, and the asked pose as class
-embedding. No module of our own is needed, and the folder on disk stays an official one.
+embedding. Where the bundle has an image encoder, what it sees joins both the tokens and the class embedding: it knows
+what the thing is, which the UNet would have to learn anew from latents. No module of our own is needed, and the folder
+on disk stays an official one.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 POSE_FEATURES = 16
 """Width of ``pose_features``: ``projection_class_embeddings_input_dim`` of the UNet."""
@@ -36,23 +39,13 @@ def pose_features(azimuth_deg_B: Tensor, elevation_deg_B: Tensor) -> Tensor:
     return torch.stack([*turns, *heights, *mixed], dim=-1)
 
 
-def reference_tokens(reference_latents_BCHW: Tensor) -> Tensor:
-    """One cross-attention token a latent cell: its channels and where it lies.
-
-    Returns:
-        (B, h * w, C + 16) float.
-    """
-    batch, _, height, width = reference_latents_BCHW.shape
-    y = torch.linspace(-1, 1, height, device=reference_latents_BCHW.device)
-    x = torch.linspace(-1, 1, width, device=reference_latents_BCHW.device)
-    waves = [f(math.pi / 2 * k * axis) for axis in torch.meshgrid(y, x, indexing="ij") for k in (1, 2, 3, 4)
-             for f in (torch.sin, torch.cos)]
-    position = torch.stack(waves)[None].expand(batch, -1, -1, -1).to(reference_latents_BCHW.dtype)
-    return torch.cat([reference_latents_BCHW, position], dim=1).flatten(2).transpose(1, 2)
-
-
 def unet_inputs(
-    noisy_BCHW: Tensor, reference_BCHW: Tensor, azimuth_deg_B: Tensor, elevation_deg_B: Tensor, keep_B: Tensor
+    noisy_BCHW: Tensor,
+    reference_BCHW: Tensor,
+    azimuth_deg_B: Tensor,
+    elevation_deg_B: Tensor,
+    keep_B: Tensor,
+    image_tokens_BTD: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sample, tokens and class labels of one forward pass.
 
@@ -62,11 +55,49 @@ def unet_inputs(
         azimuth_deg_B: (B,) relative azimuth, degrees.
         elevation_deg_B: (B,) absolute elevation, degrees.
         keep_B: (B,) bool, False where the reference is withheld (the unconditional branch). The pose stays.
+        image_tokens_BTD: (B, T, D) what an image encoder sees in the references, T a square number, for a UNet that
+            was trained with it.
 
     Returns:
-        sample (B, 2C, h, w), encoder hidden states (B, h*w, C+16), class labels (B, 16).
+        sample (B, 2C, h, w); encoder hidden states (B, h*w, C+16) and class labels (B, 16), or with image tokens
+        (B, h*w + T, C+16+D) and (B, 16+D).
     """
     keep = keep_B.to(noisy_BCHW.dtype)
     reference = reference_BCHW * keep[:, None, None, None]
-    tokens = reference_tokens(reference) * keep[:, None, None]
-    return torch.cat([noisy_BCHW, reference], dim=1), tokens, pose_features(azimuth_deg_B, elevation_deg_B)
+    tokens, labels = _placed(reference), pose_features(azimuth_deg_B, elevation_deg_B)
+    if image_tokens_BTD is not None:
+        tokens = _side_by_side(tokens, _placed(_as_grid(image_tokens_BTD)), image_tokens_BTD.shape[-1])
+        labels = torch.cat([labels, image_tokens_BTD.mean(1) * keep[:, None]], dim=-1)
+    return torch.cat([noisy_BCHW, reference], dim=1), tokens * keep[:, None, None], labels
+
+
+def _placed(grid_BCHW: Tensor) -> Tensor:
+    """(B, h * w, C + 16) one token a cell: its channels and where it lies."""
+    batch, _, height, width = grid_BCHW.shape
+    y = torch.linspace(-1, 1, height, device=grid_BCHW.device)
+    x = torch.linspace(-1, 1, width, device=grid_BCHW.device)
+    waves = [f(math.pi / 2 * k * axis) for axis in torch.meshgrid(y, x, indexing="ij") for k in (1, 2, 3, 4)
+             for f in (torch.sin, torch.cos)]
+    position = torch.stack(waves)[None].expand(batch, -1, -1, -1).to(grid_BCHW.dtype)
+    return torch.cat([grid_BCHW, position], dim=1).flatten(2).transpose(1, 2)
+
+
+def _as_grid(tokens_BTD: Tensor) -> Tensor:
+    """(B, D, side, side) of tokens in rows."""
+    batch, count, width = tokens_BTD.shape
+    side = math.isqrt(count)
+    if side**2 != count:
+        raise ValueError(f"image tokens must form a square grid, got {count} of them")
+    return tokens_BTD.transpose(1, 2).reshape(batch, width, side, side)
+
+
+def _side_by_side(latent_tokens_BTD: Tensor, image_tokens_BTD: Tensor, image_width: int) -> Tensor:
+    """Both kinds in one list, each kind's channels zero where the other's are; they share the position features."""
+    latent_width = latent_tokens_BTD.shape[-1] - POSITION_FEATURES
+    return torch.cat([pad(latent_tokens_BTD, (0, image_width)), _image_last(image_tokens_BTD, latent_width)], dim=1)
+
+
+def _image_last(placed_BTD: Tensor, latent_width: int) -> Tensor:
+    """Image tokens as (nothing for the latents, position, image)."""
+    image, position = placed_BTD[..., :-POSITION_FEATURES], placed_BTD[..., -POSITION_FEATURES:]
+    return torch.cat([pad(position, (latent_width, 0)), image], dim=-1)

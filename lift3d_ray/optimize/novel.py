@@ -118,7 +118,7 @@ def _draw(
     elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
     rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
     views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
-    shape = (count, *scene.reference_latents_CHW.shape)
+    shape = (count, *scene.reference.latents_CHW.shape)
     noise = torch.randn(shape, generator=state.generator).numpy()
 
     def estimate(noisy_VCHW: Float32, timesteps_V: np.ndarray) -> Float32:
@@ -144,7 +144,7 @@ def _describe(
         negative_prompts=prompts.negative_prompts,
         azimuth_deg_B=azimuth_B,
         elevation_deg_B=elevation_B,
-        reference_latents_CHW=scene.reference_latents_CHW,
+        reference=scene.reference,
         disparity_B1HW=_disparity(rendered, recipe, size),
     )
 

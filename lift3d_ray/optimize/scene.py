@@ -15,8 +15,9 @@ from torch import Tensor
 from lift3d_ray.cameras import orbit_c2w, pixel_rays
 from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
+from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.types import Float32, Perception, ReferencePose, Subject
+from lift3d_ray.types import Float32, Perception, ReferencePose, Subject, ViewReference
 
 REFERENCE_PX = 128
 """Side of the reference picture that the rays are drawn from."""
@@ -53,7 +54,7 @@ class Scene:
         rays: its pixels.
         caption: the subject in words, without a view phrase.
         reference_view: the side the photo shows, where the caption said so.
-        reference_latents_CHW: the subject over white, for a view-conditioned prior.
+        reference: the subject over white, as a view-conditioned prior takes it.
     """
 
     perception: Perception
@@ -62,19 +63,23 @@ class Scene:
     rays: ReferenceRays
     caption: str
     reference_view: View | None
-    reference_latents_CHW: Float32
+    reference: ViewReference
 
 
-def reference_latents(subject: Subject, codec: LatentCodec) -> Float32:
-    """(C, h, w) latents of the subject over white, at the prior's own picture size."""
-    picture = resized(subject.over(1.0).astype(np.float32) / 255, codec.image_size)
+def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
+    """The subject over white as latents, at the prior's own picture size, and as the image encoder sees it."""
+    cut_out = subject.over(1.0)
+    picture = resized(cut_out.astype(np.float32) / 255, codec.image_size)
     with torch.no_grad():
         latents = codec.encode(torch.from_numpy(picture).permute(2, 0, 1)[None].to(codec.device))
-    return np.asarray(latents[0].float().cpu().numpy(), dtype=np.float32)
+    return ViewReference(
+        latents_CHW=np.asarray(latents[0].float().cpu().numpy(), dtype=np.float32),
+        image_tokens_TD=None if image_encoder is None else image_encoder.tokens(cut_out),
+    )
 
 
 def prepare_scene(
-    perception: Perception, pose: ReferencePose, codec: LatentCodec, *, device: torch.device | str = "cpu"
+    perception: Perception, pose: ReferencePose, reference: ViewReference, *, device: torch.device | str = "cpu"
 ) -> Scene:
     """Everything that does not change from step to step."""
     c2w = orbit_c2w(0.0, pose.elevation_deg)[0]
@@ -86,7 +91,7 @@ def prepare_scene(
         rays=_reference_rays(perception, c2w, pose, device),
         caption=caption,
         reference_view=view,
-        reference_latents_CHW=reference_latents(perception.subject, codec),
+        reference=reference,
     )
 
 

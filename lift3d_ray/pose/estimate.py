@@ -21,7 +21,7 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import PoseConfig
-from lift3d_ray.types import Float32, Int64, NoiseQuery, ReferencePose, Subject, ViewConditioning
+from lift3d_ray.types import Float32, Int64, NoiseQuery, ReferencePose, Subject, ViewReference
 
 INK = (0.2, 0.4)
 """A pixel counts for nothing where it differs from white by less than the first, in full from the second on."""
@@ -48,7 +48,7 @@ def assumed_pose(fill: float) -> ReferencePose:
 
 def estimate_pose(
     subject: Subject,
-    reference_latents_CHW: Float32,
+    reference: ViewReference,
     prior: NoisePredictor,
     codec: LatentCodec,
     schedule: NoiseSchedule,
@@ -60,7 +60,7 @@ def estimate_pose(
 
     Args:
         subject: the cut-out.
-        reference_latents_CHW: its latents over white.
+        reference: the cut-out as the prior takes it.
         prior: a view-conditioned prior.
         codec: its codec.
         schedule: its schedule.
@@ -73,13 +73,13 @@ def estimate_pose(
     crop = _crop_picture(subject, 2 * codec.image_size)
 
     def frame(elevation_deg: float) -> Framing:
-        drawing = _redraw(reference_latents_CHW, elevation_deg, prior, codec, schedule, config, generator)
+        drawing = _redraw(reference, elevation_deg, prior, codec, schedule, config, generator)
         return _align(drawing, crop)
 
     photo = torch.from_numpy(_reframed(crop, frame(ASSUMED_ELEVATION_DEG), codec.image_size))
     with torch.no_grad():
         latents = codec.encode(photo.permute(2, 0, 1)[None].to(codec.device))[0].float().cpu().numpy()
-    errors_E = _denoising_errors(latents, reference_latents_CHW, prior, schedule, config, generator)
+    errors_E = _denoising_errors(latents, reference, prior, schedule, config, generator)
     weight_E = np.exp(-(errors_E - errors_E.min()) / (TEMPERATURE * errors_E.mean()))
     weight_E /= weight_E.sum()
     elevation = float(weight_E @ np.asarray(config.elevations_deg))
@@ -91,7 +91,7 @@ def estimate_pose(
 
 
 def _redraw(
-    reference_latents_CHW: Float32,
+    reference: ViewReference,
     elevation_deg: float,
     prior: NoisePredictor,
     codec: LatentCodec,
@@ -100,9 +100,9 @@ def _redraw(
     generator: torch.Generator,
 ) -> Float32:
     """(S, S, 3) mean of several drawings of the photo's own side, in [0, 1]."""
-    noise = torch.randn((config.draws, *reference_latents_CHW.shape), generator=generator).numpy()
+    noise = torch.randn((config.draws, *reference.latents_CHW.shape), generator=generator).numpy()
     elevations = np.full(config.draws, elevation_deg, dtype=np.float32)
-    query = _query(noise, np.zeros(config.draws, dtype=np.int64), reference_latents_CHW, elevations)
+    query = _query(noise, np.zeros(config.draws, dtype=np.int64), reference, elevations)
     clean = sample_ddim(prior, schedule, query, steps=config.steps)
     with torch.no_grad():
         pictures = codec.decode(torch.from_numpy(clean).to(codec.device)).cpu().permute(0, 2, 3, 1).numpy()
@@ -111,7 +111,7 @@ def _redraw(
 
 def _denoising_errors(
     latents_CHW: Float32,
-    reference_latents_CHW: Float32,
+    reference: ViewReference,
     prior: NoisePredictor,
     schedule: NoiseSchedule,
     config: PoseConfig,
@@ -127,7 +127,7 @@ def _denoising_errors(
         timesteps = np.full(len(noise), schedule.timestep(fraction), dtype=np.int64)
         noisy = schedule.signal(timesteps) * latents_CHW + schedule.noise(timesteps) * noise
         answer = prior.predict_noise(
-            _query(np.asarray(noisy, dtype=np.float32), timesteps, reference_latents_CHW, elevations)
+            _query(np.asarray(noisy, dtype=np.float32), timesteps, reference, elevations)
         )
         error = ((answer.noise_BCHW - noise) ** 2).mean(axis=(1, 2, 3)).reshape(candidates, noises).mean(axis=1)
         errors += error / max(float(error.mean()), 1e-12)
@@ -135,7 +135,7 @@ def _denoising_errors(
 
 
 def _query(
-    noisy_BCHW: Float32, timesteps_B: Int64, reference_latents_CHW: Float32, elevation_deg_B: Float32
+    noisy_BCHW: Float32, timesteps_B: Int64, reference: ViewReference, elevation_deg_B: Float32
 ) -> NoiseQuery:
     """The photo's own side, without guidance."""
     count = len(noisy_BCHW)
@@ -145,11 +145,7 @@ def _query(
         guidance_scale=1.0,
         prompts=("",) * count,
         negative_prompts=("",) * count,
-        view=ViewConditioning(
-            reference_latents_BCHW=np.repeat(reference_latents_CHW[None], count, axis=0),
-            azimuth_deg_B=np.zeros(count, dtype=np.float32),
-            elevation_deg_B=elevation_deg_B,
-        ),
+        view=reference.towards(np.zeros(count, dtype=np.float32), elevation_deg_B),
     )
 
 

@@ -20,6 +20,7 @@ def query(
     scale: float = 2.0,
     view: bool = False,
     depth: bool = False,
+    tokens: bool = False,
     shape: tuple[int, ...] = SHAPE,
     prompt: str = "a mug",
 ) -> NoiseQuery:
@@ -28,6 +29,7 @@ def query(
         reference_latents_BCHW=latents(seed + 1000, rows, shape),
         azimuth_deg_B=rng.uniform(-180, 180, rows).astype(np.float32),
         elevation_deg_B=rng.uniform(0, 30, rows).astype(np.float32),
+        image_tokens_BTD=rng.standard_normal((rows, 4, 6)).astype(np.float32) if tokens else None,
     )
     return NoiseQuery(
         noisy_latents_BCHW=latents(seed, rows, shape),

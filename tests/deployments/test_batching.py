@@ -38,10 +38,13 @@ def batcher(
 
 
 def test_merging_and_splitting_is_a_round_trip() -> None:
-    queries = [query(seed, rows, view=True, depth=True) for seed, rows in ((1, 2), (2, 1), (3, 4))]
+    queries = [query(seed, rows, view=True, tokens=True, depth=True) for seed, rows in ((1, 2), (2, 1), (3, 4))]
     merged = merge(queries)
     assert merged.noisy_latents_BCHW.shape == (7, *SHAPE)
     assert merged.prompts == ("a mug",) * 7
+    assert merged.view is not None
+    tokens = [asked.view.image_tokens_BTD for asked in queries if asked.view is not None]
+    np.testing.assert_array_equal(merged.view.image_tokens_BTD, np.concatenate(tokens))  # type: ignore[arg-type]
     for answer, asked in zip(split(PRIOR.predict_noise(merged), queries), queries, strict=True):
         np.testing.assert_allclose(answer.noise_BCHW, PRIOR.predict_noise(asked).noise_BCHW, atol=1e-6)
         assert answer.batch_size == 7
@@ -61,6 +64,7 @@ def test_only_queries_of_a_kind_share_a_pass() -> None:
         query(),
         query(scale=3.0),
         query(view=True),
+        query(view=True, tokens=True),
         query(depth=True),
         query(shape=(4, 4, 4)),
     ]

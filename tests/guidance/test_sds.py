@@ -13,7 +13,7 @@ from lift3d_ray.guidance.ddim import sample_ddim
 from lift3d_ray.guidance.sds import NovelViews, ask_prior, draw_timesteps, image_loss, latent_loss
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import Conditioning, GuidanceTerm
-from lift3d_ray.types import Float32, NoisePrediction, NoiseQuery
+from lift3d_ray.types import Float32, NoisePrediction, NoiseQuery, ViewReference
 
 SCHEDULE = NoiseSchedule(
     alphas_cumprod_T=np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).astype(np.float32),
@@ -50,7 +50,7 @@ def _views() -> NovelViews:
         negative_prompts=("", ""),
         azimuth_deg_B=np.array([0, 90], dtype=np.float32),
         elevation_deg_B=np.array([0, 10], dtype=np.float32),
-        reference_latents_CHW=np.zeros(SHAPE[1:], dtype=np.float32),
+        reference=ViewReference(latents_CHW=np.zeros(SHAPE[1:], dtype=np.float32)),
     )
 
 

@@ -16,9 +16,8 @@ from lift3d_ray.models.diffusion import DiffusionPrior, TextEmbedder, load_prior
 from lift3d_ray.models.latents import LatentCodec, load_codec
 from lift3d_ray.models.schedule import load_schedule
 from lift3d_ray.toybox import VOCABULARY
-from lift3d_ray.toybox.training.codec import new_autoencoder
+from lift3d_ray.toybox.training.codec import LATENT_CHANNELS, new_autoencoder
 from lift3d_ray.toybox.training.priors import (
-    LATENT_CHANNELS,
     new_controlnet,
     new_scheduler,
     new_text_encoder,
@@ -29,6 +28,7 @@ from lift3d_ray.toybox.training.tokenizers import write_clip_tokenizer
 from lift3d_ray.types import NoiseQuery, ViewConditioning
 
 SIDE = 8
+IMAGE_WIDTH = 6
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.add_(0.02 * torch.randn_like(parameter))
     for name, model in (
         ("unet", unet),
-        ("view_unet", new_view_unet()),
+        ("view_unet", new_view_unet(IMAGE_WIDTH)),
+        ("blind_view_unet", new_view_unet()),
         ("controlnet", controlnet),
         ("text_encoder", new_text_encoder(tokenizer)),
         ("vae", new_autoencoder(width=16, encoder_blocks=1, decoder_blocks=1)),
@@ -87,12 +88,13 @@ def _with_view(query: NoiseQuery) -> NoiseQuery:
             reference_latents_BCHW=np.ones((batch, LATENT_CHANNELS, SIDE, SIDE), dtype=np.float32),
             azimuth_deg_B=np.arange(batch, dtype=np.float32) * 90,
             elevation_deg_B=np.zeros(batch, dtype=np.float32),
+            image_tokens_BTD=np.random.default_rng(9).standard_normal((batch, 4, IMAGE_WIDTH), dtype=np.float32),
         ),
     )
 
 
 def _with_depth(query: NoiseQuery) -> NoiseQuery:
-    hint = np.random.default_rng(5).random((len(query.timesteps_B), 1, 64, 64), dtype=np.float32)
+    hint = np.random.default_rng(5).random((len(query.timesteps_B), 1, 32, 32), dtype=np.float32)
     return replace(query, disparity_B1HW=hint)
 
 
@@ -111,6 +113,7 @@ def _row(query: NoiseQuery, row: int) -> NoiseQuery:
         reference_latents_BCHW=query.view.reference_latents_BCHW[part],
         azimuth_deg_B=query.view.azimuth_deg_B[part],
         elevation_deg_B=query.view.elevation_deg_B[part],
+        image_tokens_BTD=None if query.view.image_tokens_BTD is None else query.view.image_tokens_BTD[part],
     )
     return NoiseQuery(
         noisy_latents_BCHW=query.noisy_latents_BCHW[part],
@@ -134,6 +137,29 @@ def test_every_conditioning_changes_the_answer(prior: DiffusionPrior) -> None:
     assert turned.view is not None
     turned = replace(turned, view=replace(turned.view, azimuth_deg_B=turned.view.azimuth_deg_B + 45))
     assert np.abs(from_view - prior.predict_noise(turned).noise_BCHW).max() > 1e-5
+
+
+def test_what_the_image_encoder_saw_changes_the_answer_and_is_asked_for(
+    folder: Path, prior: DiffusionPrior
+) -> None:
+    query = _with_view(_query())
+    assert query.view is not None
+    assert query.view.image_tokens_BTD is not None
+    seen = prior.predict_noise(query).noise_BCHW
+    other = replace(query.view, image_tokens_BTD=-query.view.image_tokens_BTD)
+    assert np.abs(seen - prior.predict_noise(replace(query, view=other)).noise_BCHW).max() > 1e-5
+    for wrong in (None, query.view.image_tokens_BTD[..., :-1]):
+        with pytest.raises(ValueError, match="image tokens"):
+            prior.predict_noise(replace(query, view=replace(query.view, image_tokens_BTD=wrong)))
+    blind = load_prior(
+        unet=folder / "unet",
+        text_encoder=folder / "text_encoder",
+        tokenizer=folder / "tokenizer",
+        scheduler=folder / "scheduler",
+        view_unet=folder / "blind_view_unet",
+    )
+    unseen = replace(query, view=replace(query.view, image_tokens_BTD=None))
+    np.testing.assert_array_equal(blind.predict_noise(query).noise_BCHW, blind.predict_noise(unseen).noise_BCHW)
 
 
 def test_guidance_is_u_plus_s_c_minus_u(prior: DiffusionPrior) -> None:
@@ -198,25 +224,25 @@ def test_damaged_weights_are_named(folder: Path, tmp_path: Path) -> None:
     broken.mkdir()
     (broken / "config.json").write_bytes((folder / "vae" / "config.json").read_bytes())
     with pytest.raises(BundleError, match="safetensors"):
-        load_codec(broken, image_size=64, pack=2)
+        load_codec(broken, image_size=32, pack=1)
     weights = next((folder / "vae").glob("*.safetensors"))
     (broken / weights.name).write_bytes(weights.read_bytes()[:2000])
     with pytest.raises(BundleError, match="vae"):
-        load_codec(broken, image_size=64, pack=2)
+        load_codec(broken, image_size=32, pack=1)
     with pytest.raises(BundleError, match="missing"):
-        load_codec(tmp_path / "nowhere", image_size=64, pack=2)
+        load_codec(tmp_path / "nowhere", image_size=32, pack=1)
 
 
 def test_the_codec_has_gradients_and_packs_as_the_prior_wants(folder: Path) -> None:
-    codec = load_codec(folder / "vae", image_size=64, pack=2)
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    codec = load_codec(folder / "vae", image_size=32, pack=1)
+    picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
     latents = codec.encode(picture)
     assert tuple(latents.shape) == (2, LATENT_CHANNELS, SIDE, SIDE)
     latents.square().sum().backward()
     assert picture.grad is not None
     assert picture.grad.abs().max() > 0
     decoded = codec.decode(latents.detach())
-    assert tuple(decoded.shape) == (2, 3, 64, 64)
+    assert tuple(decoded.shape) == (2, 3, 32, 32)
     assert float(decoded.min()) >= 0
     assert float(decoded.max()) <= 1
 

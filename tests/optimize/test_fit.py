@@ -13,6 +13,7 @@ from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.errors import OptimizationFailed
 from lift3d_ray.field.render import render_view
 from lift3d_ray.optimize import Fitted, Scene, fit, prepare_scene
+from lift3d_ray.optimize.scene import view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Quality, Recipe, make_it_3d
 from lift3d_ray.toybox import ToyObject, render
@@ -34,7 +35,8 @@ def _recipe(steps: int = 60) -> Recipe:
 def scene() -> tuple[ToyObject, Scene]:
     toy, perception, framing = toy_perception("house", azimuth_deg=AZIMUTH, elevation_deg=ELEVATION)
     pose = ReferencePose(elevation_deg=ELEVATION, framing=framing)
-    return toy, prepare_scene(perception, pose, PixelCodec())  # type: ignore[arg-type]
+    reference = view_reference(perception.subject, PixelCodec(), None)  # type: ignore[arg-type]
+    return toy, prepare_scene(perception, pose, reference)
 
 
 def _fit(scene: Scene, recipe: Recipe, prior: object, state: FitState | None = None, seed: int = 0) -> Fitted:

@@ -8,9 +8,10 @@ import torch
 
 from lift3d_ray.pose import assumed_pose, estimate_pose
 from lift3d_ray.recipes import PoseConfig
+from lift3d_ray.types import ViewReference
 from tests.scenes import SCHEDULE, SIZE, PixelCodec, ToyPrior, toy_perception
 
-REFERENCE = np.zeros((3, SIZE, SIZE), dtype=np.float32)
+REFERENCE = ViewReference(latents_CHW=np.zeros((3, SIZE, SIZE), dtype=np.float32))
 
 
 @pytest.mark.parametrize("elevation", [5.0, 30.0])

@@ -13,12 +13,13 @@ WHAT = {
     "depth": "`DPTForDepthEstimation`: relative inverse depth",
     "pose": "this project's own regressor: elevation, zoom and shift of the photo",
     "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space",
-    "vae": "`AutoencoderTiny` on 4x4 pixel patches: 64x64 pictures to 12x16x16 latents, packed to 48x8x8",
+    "vae": "`AutoencoderTiny` on 4x4 pixel patches: the priors' 32x32 pictures to 12x8x8 latents",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",
     "text_encoder": "`CLIPTextModel` of the text prior",
     "tokenizer": "`CLIPTokenizer` over the toy world's words",
     "scheduler": "Stable Diffusion's noise schedule",
-    "view_unet": "`UNet2DConditionModel`: the view-conditioned prior (reference latents, relative azimuth, elevation)",
+    "image_encoder": "`CLIPVisionModel`, the captioner's tower: what the view prior sees its reference by",
+    "view_unet": "`UNet2DConditionModel`: the view-conditioned prior (reference, relative azimuth, elevation)",
     "controlnet": "`ControlNetModel`: depth for the text prior",
 }
 

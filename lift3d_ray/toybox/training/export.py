@@ -13,8 +13,9 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.toybox.training.codec import STEM
 from lift3d_ray.toybox.training.priors import new_scheduler
 
-IMAGE_SIZE = 64
-LATENT_PACK = 2
+IMAGE_SIZE = 32
+"""Side of the priors' pictures, pixels: a prior of this size learns shapes in the time that one of 64 learns edges."""
+LATENT_PACK = 1
 ROLES = (
     "segmenter",
     "captioner",
@@ -26,6 +27,7 @@ ROLES = (
     "text_encoder",
     "tokenizer",
     "scheduler",
+    "image_encoder",
     "view_unet",
     "controlnet",
 )

@@ -5,12 +5,15 @@ Shape suffixes: N toys, T targets, R references, C h w latents.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.toybox.training.views import ViewSet
 from lift3d_ray.types import UInt8
@@ -24,11 +27,13 @@ class LatentViews:
         views: the pictures, poses and captions.
         target_NTCHW: float16 latents of the targets over white.
         reference_NRCHW: float16 latents of the references over white.
+        reference_NRTD: float16 image tokens of the references, or None.
     """
 
     views: ViewSet
     target_NTCHW: Tensor
     reference_NRCHW: Tensor
+    reference_NRTD: Tensor | None = None
 
 
 def over_white(rgba: UInt8) -> Tensor:
@@ -38,15 +43,22 @@ def over_white(rgba: UInt8) -> Tensor:
 
 
 @torch.no_grad()
-def encode_views(views: ViewSet, codec: LatentCodec, *, chunk: int = 512) -> LatentViews:
-    """Latents of every target and reference."""
+def encode_views(
+    views: ViewSet, codec: LatentCodec, image_encoder: ImageEncoder | None = None, *, chunk: int = 512
+) -> LatentViews:
+    """Latents of every target and reference, at the codec's picture size, and image tokens of the references."""
 
-    def encode(rgba: UInt8) -> Tensor:
+    def each(rgba: UInt8, encode: Callable[[Tensor], Tensor]) -> Tensor:
         lead, flat = rgba.shape[:2], rgba.reshape(-1, *rgba.shape[2:])
-        parts = [codec.encode(over_white(flat[k : k + chunk])).half() for k in range(0, len(flat), chunk)]
-        joined = torch.cat(parts)
+        joined = torch.cat([encode(over_white(flat[k : k + chunk])).half() for k in range(0, len(flat), chunk)])
         return joined.reshape(*lead, *joined.shape[1:])
 
+    def latents(pictures_B3HW: Tensor) -> Tensor:
+        return codec.encode(interpolate(pictures_B3HW, size=[codec.image_size] * 2, mode="area"))
+
     return LatentViews(
-        views=views, target_NTCHW=encode(views.target_rgba), reference_NRCHW=encode(views.reference_rgba)
+        views=views,
+        target_NTCHW=each(views.target_rgba, latents),
+        reference_NRCHW=each(views.reference_rgba, latents),
+        reference_NRTD=None if image_encoder is None else each(views.reference_rgba, image_encoder.embed),
     )

@@ -8,6 +8,7 @@ Shape suffixes: B latents of a batch, C channels, h w cells.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from torch import Tensor, nn
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.view_conditioning import POSE_FEATURES, POSITION_FEATURES, unet_inputs
 from lift3d_ray.toybox.attributes import view_name
+from lift3d_ray.toybox.training.codec import LATENT_CHANNELS, STEM
 from lift3d_ray.toybox.training.latents import LatentViews
 from lift3d_ray.toybox.training.sheets import picture_grid
 from lift3d_ray.types import UInt8
 
-LATENT_CHANNELS = 48
 LATENT_SIDE = 8
 TEXT_WIDTH = 128
 PROMPT_TOKENS = 24
+# Of the image tokens while training: the encoder knows the training toys better than it will know any other.
+TOKEN_NOISE = 0.3
 
 
 def new_scheduler() -> Any:
@@ -44,20 +47,24 @@ def new_scheduler() -> Any:
 
 
 def new_text_unet() -> Any:
-    """The text prior: 8x8x32 latents, attention at 4x4."""
+    """The text prior: 12x8x8 latents, attention at 4x4."""
     return _plain_attention(
         _unet(
             in_channels=LATENT_CHANNELS,
             block_out_channels=(64, 128),
             attention=(False, True),
-            layers_per_block=2,
+            layers_per_block=1,
             cross_attention_dim=TEXT_WIDTH,
         )
     )
 
 
-def new_view_unet() -> Any:
-    """The view-conditioned prior: reference latents beside the noisy ones, attention at 8x8 and 4x4."""
+def new_view_unet(image_width: int = 0) -> Any:
+    """The view-conditioned prior: reference latents beside the noisy ones, attention at 8x8 and 4x4.
+
+    Args:
+        image_width: channels of the image tokens it is told the reference by as well; 0 = none.
+    """
     return _plain_attention(
         _unet(
             in_channels=2 * LATENT_CHANNELS,
@@ -65,9 +72,9 @@ def new_view_unet() -> Any:
             attention=(True, True),
             layers_per_block=1,
             cross_attention_dim=TEXT_WIDTH,
-            class_embed_type="simple_projection",
-            projection_class_embeddings_input_dim=POSE_FEATURES,
-            encoder_hid_dim=LATENT_CHANNELS + POSITION_FEATURES,
+            class_embed_type="projection",
+            projection_class_embeddings_input_dim=POSE_FEATURES + image_width,
+            encoder_hid_dim=LATENT_CHANNELS + POSITION_FEATURES + image_width,
             encoder_hid_dim_type="text_proj",
         )
     )
@@ -78,7 +85,8 @@ def new_controlnet(unet: Any) -> Any:
     from diffusers import ControlNetModel
 
     return _plain_attention(
-        ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 32, 64), conditioning_channels=3)
+        # Three stages bring a hint of 32 pixels down to the 8 cells of the latents.
+        ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64), conditioning_channels=3)
     )
 
 
@@ -174,7 +182,8 @@ class ViewTask:
 
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._train, self._held_out, self._codec, self._size = train, held_out, codec, batch_size
-        self.unet = new_view_unet()
+        tokens = train.reference_NRTD
+        self.unet = new_view_unet(0 if tokens is None else tokens.shape[-1])
         if start_from is not None:
             self.unet = _plain_attention(UNet2DConditionModel.from_pretrained(str(start_from), local_files_only=True))
         self._diffuser = Diffuser()
@@ -185,12 +194,19 @@ class ViewTask:
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of v."""
-        target, reference, azimuth, elevation = _draw_pair(self._train, rng, self._size)
-        noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
-        keep = torch.from_numpy(rng.random(self._size) > 0.1)
-        sample, tokens, labels = unet_inputs(noisy, reference, azimuth, elevation, keep)
+        pair = _draw_pair(self._train, rng, self._size)
+        if pair.image_tokens_BTD is not None:
+            noise = TOKEN_NOISE * torch.randn_like(pair.image_tokens_BTD)
+            pair = replace(pair, image_tokens_BTD=pair.image_tokens_BTD + noise)
+        return self._error(pair, rng, torch.from_numpy(rng.random(self._size) > 0.1)), {}
+
+    def _error(self, pair: _Pair, rng: np.random.Generator, keep_B: Tensor) -> Tensor:
+        noisy, timesteps, wanted = self._diffuser.noisy(pair.target_BCHW, rng)
+        sample, tokens, labels = unet_inputs(
+            noisy, pair.reference_BCHW, pair.azimuth_deg_B, pair.elevation_deg_B, keep_B, pair.image_tokens_BTD
+        )
         output = self.unet(sample, timesteps, encoder_hidden_states=tokens, class_labels=labels).sample
-        return nn.functional.mse_loss(output.float(), wanted), {}
+        return nn.functional.mse_loss(output.float(), wanted)
 
     def validate(self) -> dict[str, float]:
         """Loss at fixed noise, and PSNR of sampled novel views (dB) against the truth."""
@@ -201,12 +217,7 @@ class ViewTask:
         return {"loss": float(np.mean(losses)), "sample_psnr": float((-10 * torch.log10(error)).mean())}
 
     def _held_loss(self, rng: np.random.Generator) -> Tensor:
-        target, reference, azimuth, elevation = _draw_pair(self._held_out, rng, 64)
-        noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
-        keep = torch.ones(64, dtype=torch.bool)
-        sample, tokens, labels = unet_inputs(noisy, reference, azimuth, elevation, keep)
-        output = self.unet(sample, timesteps, encoder_hidden_states=tokens, class_labels=labels).sample
-        return nn.functional.mse_loss(output, wanted)
+        return self._error(_draw_pair(self._held_out, rng, 64), rng, torch.ones(64, dtype=torch.bool))
 
     def _samples(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         from lift3d_ray.guidance.ddim import sample_ddim
@@ -215,26 +226,27 @@ class ViewTask:
         from lift3d_ray.types import NoiseQuery, ViewConditioning
 
         rng = np.random.default_rng(12)
-        target, reference, azimuth, elevation = _draw_pair(self._held_out, rng, count)
+        pair = _draw_pair(self._held_out, rng, count)
         schedule = NoiseSchedule(
             alphas_cumprod_T=self._diffuser.alphas_cumprod.numpy(), prediction_type="v_prediction"
         )
         prior = DiffusionPrior(None, None, schedule, view_unet=self.unet)
         query = NoiseQuery(
-            noisy_latents_BCHW=rng.standard_normal(target.shape, dtype=np.float32),
+            noisy_latents_BCHW=rng.standard_normal(tuple(pair.target_BCHW.shape), dtype=np.float32),
             timesteps_B=np.zeros(count, dtype=np.int64),
             guidance_scale=1.5,
             prompts=("",) * count,
             negative_prompts=("",) * count,
             view=ViewConditioning(
-                reference_latents_BCHW=reference.numpy(),
-                azimuth_deg_B=azimuth.numpy(),
-                elevation_deg_B=elevation.numpy(),
+                reference_latents_BCHW=pair.reference_BCHW.numpy(),
+                azimuth_deg_B=pair.azimuth_deg_B.numpy(),
+                elevation_deg_B=pair.elevation_deg_B.numpy(),
+                image_tokens_BTD=None if pair.image_tokens_BTD is None else pair.image_tokens_BTD.numpy(),
             ),
         )
         clean = sample_ddim(prior, schedule, query, steps=16)
         decode = self._codec.decode
-        return decode(target), decode(torch.from_numpy(clean)), decode(reference)
+        return decode(pair.target_BCHW), decode(torch.from_numpy(clean)), decode(pair.reference_BCHW)
 
     def sheet(self) -> UInt8:
         """Rows of reference, truth, sample."""
@@ -365,8 +377,7 @@ class ControlTask:
 
     def _error(self, data: LatentViews, rng: np.random.Generator, count: int, *, hinted: bool) -> Tensor:
         target, prompts, where = draw_captioned(data, rng, count)
-        disparity = data.views.target_disparity[where].astype(np.float32) / 255
-        hint = torch.from_numpy(disparity)[:, None].repeat(1, 3, 1, 1)
+        hint = _hints(data.views.target_disparity[where])
         noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
         states = self._text.states(prompts)
         down, mid = None, None
@@ -385,8 +396,14 @@ class ControlTask:
 
     def sheet(self) -> UInt8:
         """Hints of held-out views."""
-        hints = torch.from_numpy(self._held_out.views.target_disparity[:16, 0].astype(np.float32) / 255)
-        return picture_grid([hints[:, None].repeat(1, 3, 1, 1)], columns=16)
+        return picture_grid([_hints(self._held_out.views.target_disparity[:16, 0])], columns=16)
+
+
+def _hints(disparity_BHW: UInt8) -> Tensor:
+    """(B, 3, 32, 32) in [0, 1] of disparity images: every other pixel, since a mean over a rim is no depth."""
+    step = disparity_BHW.shape[-1] // (STEM * LATENT_SIDE)
+    smaller = np.ascontiguousarray(disparity_BHW[:, ::step, ::step]).astype(np.float32) / 255
+    return torch.from_numpy(smaller)[:, None].repeat(1, 3, 1, 1)
 
 
 def _no_dropout(loss: Any, rng: np.random.Generator) -> Tensor:
@@ -395,19 +412,30 @@ def _no_dropout(loss: Any, rng: np.random.Generator) -> Tensor:
     return result
 
 
-def _draw_pair(data: LatentViews, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Targets, references (B, C, h, w), relative azimuth and absolute elevation (B,) of random pairs."""
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """Targets, the references they are asked by, and from where."""
+
+    target_BCHW: Tensor
+    reference_BCHW: Tensor
+    image_tokens_BTD: Tensor | None
+    azimuth_deg_B: Tensor
+    elevation_deg_B: Tensor
+
+
+def _draw_pair(data: LatentViews, rng: np.random.Generator, count: int) -> _Pair:
+    """Random pairs; the azimuth is relative to the reference's, the elevation absolute."""
     toys, targets = data.target_NTCHW.shape[:2]
     toy = rng.integers(toys, size=count)
     t, r = rng.integers(targets, size=count), rng.integers(data.reference_NRCHW.shape[1], size=count)
     views = data.views
     azimuth = views.target_azimuth_deg[toy, t] - views.reference_azimuth_deg[toy, r]
-    elevation = views.target_elevation_deg[toy, t]
-    return (
-        data.target_NTCHW[toy, t].float(),
-        data.reference_NRCHW[toy, r].float(),
-        torch.from_numpy(azimuth),
-        torch.from_numpy(elevation),
+    return _Pair(
+        target_BCHW=data.target_NTCHW[toy, t].float(),
+        reference_BCHW=data.reference_NRCHW[toy, r].float(),
+        image_tokens_BTD=None if data.reference_NRTD is None else data.reference_NRTD[toy, r].float(),
+        azimuth_deg_B=torch.from_numpy(azimuth),
+        elevation_deg_B=torch.from_numpy(views.target_elevation_deg[toy, t]),
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pixel_unshuffle
 
+from lift3d_ray.models.captioner import load_captioner
+from lift3d_ray.models.image_encoder import load_image_encoder
 from lift3d_ray.models.latents import LatentCodec, load_codec
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.training.codec import STEM, CodecTask, DecoderTask, PictureSource
@@ -23,6 +26,7 @@ from lift3d_ray.toybox.training.latents import LatentViews, encode_views, over_w
 from lift3d_ray.toybox.training.priors import ControlTask, TextTask, ViewTask
 from lift3d_ray.toybox.training.tokenizers import toybox_vocabulary, write_clip_tokenizer
 from lift3d_ray.toybox.training.views import ViewSet, build_views, load_views
+from lift3d_ray.toybox.training.vision import write_image_encoder
 
 Tell = Callable[[str], None]
 
@@ -80,6 +84,16 @@ def train_decoder(shop: Workshop) -> None:
     plan = shop.plan(6000, 8e-4, final_rate_fraction=0.02, ema_decay=0.999, weight_decay=0.0, validate_every=1000)
     figures = train(task, plan, shop.work / "decoder", progress=shop.tell)
     save_half(task.autoencoder, shop.bundle / "vae", figures)
+
+
+def make_image_encoder(shop: Workshop) -> None:
+    """What the view prior sees its references by: the captioner's tower of the day, kept, since a prior knows no other.
+
+    An encoder that is there stays; a new one asks for a new view prior.
+    """
+    folder = shop.bundle / "image_encoder"
+    if not (folder / "config.json").exists():
+        write_image_encoder(folder, cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model)
 
 
 def train_view_prior(shop: Workshop) -> None:
@@ -146,14 +160,26 @@ def _flat(rgba: np.ndarray) -> np.ndarray:
 
 
 def _latents(shop: Workshop, name: str) -> LatentViews:
-    """The views through the bundle's codec, computed once and kept in the work folder."""
+    """The views through the bundle's codec and image encoder, computed once and kept in the work folder."""
     views = load_views(shop.work / name)
     stored = shop.work / f"{name}-latents.pt"
     if not stored.exists():
-        encoded = encode_views(views, _codec(shop))
-        torch.save({"target": encoded.target_NTCHW, "reference": encoded.reference_NRCHW}, stored)
+        encoded = encode_views(views, _codec(shop), load_image_encoder(shop.bundle / "image_encoder"))
+        torch.save(
+            {
+                "target": encoded.target_NTCHW,
+                "reference": encoded.reference_NRCHW,
+                "tokens": encoded.reference_NRTD,
+            },
+            stored,
+        )
     saved = torch.load(stored, weights_only=True)
-    return LatentViews(views=_light(views), target_NTCHW=saved["target"], reference_NRCHW=saved["reference"])
+    return LatentViews(
+        views=_light(views),
+        target_NTCHW=saved["target"],
+        reference_NRCHW=saved["reference"],
+        reference_NRTD=saved["tokens"],
+    )
 
 
 def _light(views: ViewSet) -> ViewSet:

@@ -1,0 +1,79 @@
+"""What a picture shows, as tokens: the encoder that conditions a view-conditioned prior (after Zero-1-to-3).
+
+Zero-1-to-3 (Liu et al. 2023) tells its UNet what the subject is by CLIP's embedding of the picture. Here it is an
+official ``CLIPVisionModel``; the embedded one has a convolutional tower that learnt from the captioner's task.
+
+Shape suffixes: B pictures, T tokens, D their width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, layer_norm
+
+from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.files import load_pretrained
+from lift3d_ray.models.processors import load_image_processor
+from lift3d_ray.types import Float32, UInt8
+
+if TYPE_CHECKING:
+    from transformers import CLIPImageProcessor, CLIPVisionModel
+
+
+class ImageEncoder:
+    """Pictures to tokens.
+
+    Args:
+        model: the official model, in evaluation mode.
+        processor: its image processor.
+    """
+
+    def __init__(self, model: CLIPVisionModel, processor: CLIPImageProcessor) -> None:
+        self.model = model
+        self.processor = processor
+        config: Any = model.config
+        self.image_size = int(config.image_size)
+
+    def tokens(self, rgb_HWC: UInt8) -> Float32:
+        """(T, D) float32 tokens of a square (S, S, 3) uint8 picture, as of ``embed``."""
+        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8:
+            raise ValueError(f"wanted a (S, S, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
+        picture = torch.from_numpy(rgb_HWC.astype(np.float32) / 255).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            tokens_BTD = self.embed(picture.to(self.model.device, self.model.dtype))
+        return np.asarray(tokens_BTD[0].float().cpu().numpy(), dtype=np.float32)
+
+    def embed(self, images_B3HW: Tensor) -> Tensor:
+        """Tokens of the picture's places, each with mean 0 and deviation 1.
+
+        Args:
+            images_B3HW: (B, 3, H, W) float in [0, 1], square.
+
+        Returns:
+            (B, T, D).
+        """
+        size = (self.image_size, self.image_size)
+        if tuple(images_B3HW.shape[-2:]) != size:
+            images_B3HW = interpolate(images_B3HW, size=size, mode="area")
+        mean = images_B3HW.new_tensor(self.processor.image_mean)[:, None, None]
+        std = images_B3HW.new_tensor(self.processor.image_std)[:, None, None]
+        tokens_BTD: Tensor = self.model(pixel_values=(images_B3HW - mean) / std).last_hidden_state
+        return layer_norm(tokens_BTD, tokens_BTD.shape[-1:])
+
+
+def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> ImageEncoder:
+    """Load a ``CLIPVisionModel`` from its official folder: weights and ``preprocessor_config.json``.
+
+    Raises:
+        BundleError: files missing, damaged or of another model.
+    """
+    from transformers import CLIPImageProcessor, CLIPVisionModel
+
+    model = load_pretrained(with_conv_tower(CLIPVisionModel), folder)
+    processor = load_image_processor(CLIPImageProcessor, folder)
+    return ImageEncoder(model.to(device=device, dtype=dtype), processor)
