@@ -108,6 +108,11 @@ def focal_px(size: int, *, fovy_deg: float = DEFAULT_FOVY_DEG, framing: Framing 
     return 0.5 * size / math.tan(math.radians(fovy_deg) / 2) * framing.focal_scale
 
 
+def half_width(framing: Framing) -> float:
+    """Half the width of what a picture shows at the origin's depth, world units."""
+    return DEFAULT_RADIUS / focal_px(2, framing=framing)
+
+
 def pixel_rays(
     c2w_V44: NDArray[np.float32],
     size: int,

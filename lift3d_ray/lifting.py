@@ -1,4 +1,4 @@
-"""The route on one page: photo, subject, caption, depth, pose, field, mesh, asset.
+"""The route on one page: photo, subject, caption, depth, pose, coarse shape, field, mesh, asset.
 
 ``lift`` is the whole of it in one process. A batch calls the same two halves on different machines: ``perceive`` where
 the shared models are near, ``optimize`` in an actor of its own for every scene.
@@ -23,7 +23,15 @@ from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
 from lift3d_ray.mesh.surface import mesh_field
-from lift3d_ray.models.bundle import Bundle, load_codec, load_image_encoder, load_noise_schedule, load_pose
+from lift3d_ray.models.bundle import (
+    Bundle,
+    load_coarse,
+    load_codec,
+    load_image_encoder,
+    load_noise_schedule,
+    load_pose,
+)
+from lift3d_ray.models.coarse import CoarseEstimator
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.pose import PoseRegressor
@@ -54,6 +62,7 @@ class SceneTools:
         device: where the field is optimised.
         pose: reads the pose off the subject; without it the prior is asked.
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
+        coarse: guesses the solid behind the photo; without it the silhouette is inflated.
     """
 
     codec: LatentCodec
@@ -62,6 +71,7 @@ class SceneTools:
     device: str = "cpu"
     pose: PoseRegressor | None = None
     image_encoder: ImageEncoder | None = None
+    coarse: CoarseEstimator | None = None
 
 
 def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
@@ -73,6 +83,7 @@ def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
         device=device,
         pose=load_pose(bundle),
         image_encoder=load_image_encoder(bundle, device=device),
+        coarse=load_coarse(bundle),
     )
 
 
@@ -204,7 +215,11 @@ def fit_scene(
         report(Progress(stage="pose", step=0, steps=1))
         reference = view_reference(perception.subject, tools.codec, tools.image_encoder)
         pose = _find_pose(perception, reference, prior, recipe, tools, generator)
-    scene = prepare_scene(perception, pose, reference, device=tools.device)
+    with clock("coarse"):
+        report(Progress(stage="coarse", step=0, steps=1))
+        coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
+        pose = pose if coarse is None else pose_stage.contained(pose, coarse)
+    scene = prepare_scene(perception, pose, reference, coarse, device=tools.device)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)

@@ -213,6 +213,22 @@ class NoisePrediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CoarseShape:
+    """What a picture says of the solid behind it, up to its size: depths are in units of the picture's own width.
+
+    Attributes:
+        filled_SSD: (S, S, D) float32 probability that the subject fills a slice of a cell's ray: rows, columns, slices
+            nearest first. They share ``depth_reach`` half picture widths before and behind the subject's middle.
+        back_rgb_SSC: (S, S, 3) float32 sRGB in [0, 1] of the farthest surface, in the picture's own cells.
+        depth_reach: half the depth range over half the picture's width, measured where the world's origin is.
+    """
+
+    filled_SSD: Float32
+    back_rgb_SSC: Float32
+    depth_reach: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReferencePose:
     """How the photo looks at its subject, in the asset's world.
 

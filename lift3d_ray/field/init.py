@@ -1,4 +1,4 @@
-"""A first guess of the field from one picture: silhouette, relative depth, and nothing else.
+"""A first guess of the field from one picture: a guessed solid, or silhouette and relative depth and nothing else.
 
 The silhouette's cone inside the unit ball is the *hull*: outside it there is certainly no matter. Inside, the guess is
 an inflated silhouette: as deep, at every pixel, as the widest disc of the mask that covers that pixel (its local
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px, project
+from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px, half_width, project
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.types import Bool, Float32, UInt8
+from lift3d_ray.types import Bool, CoarseShape, Float32, UInt8
 
 RAMP_VOXELS = 3.0
 """The raw density runs from -1 to 1 within so many voxels on either side of the surface."""
@@ -98,7 +98,7 @@ def initial_field(
     if not mask_HW.any():
         raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
 
-    center_depth = float(c2w_44[:3, 3] @ c2w_44[:3, 2])
+    center_depth = _center_depth(c2w_44)
     world_per_px = center_depth / focal_px(size, fovy_deg=fovy_deg, framing=framing)
     half_HW = inflated_half_thickness(mask_HW) * np.float32(world_per_px * thickness)
     front_HW = _front_depth(mask_HW, disparity_HW, half_HW, center_depth, world_per_px, depth_range)
@@ -120,6 +120,76 @@ def initial_field(
             mask_HW, c2w_44, framing, resolution=hull_resolution, margin=hull_margin, fovy_deg=fovy_deg
         ),
     )
+
+
+def carved_field(
+    shape: CoarseShape,
+    alpha_HW: Float32,
+    rgb_HWC: UInt8,
+    c2w_44: Float32,
+    framing: Framing = CANONICAL,
+    *,
+    resolution: int,
+    hull_resolution: int = 32,
+) -> InitialField:
+    """A guessed solid, cut by the photo's own silhouette and painted from the photo and the guessed back.
+
+    Where the mask has matter but no slice of the guess is likely, the likeliest one is filled: thin parts stay.
+
+    Args:
+        shape: what lies behind every cell of the picture.
+        alpha_HW: (S, S) in [0, 1], the subject's mask.
+        rgb_HWC: (S, S, 3) uint8 picture of the subject.
+        c2w_44: (4, 4) camera-to-world of that picture.
+        framing: its zoom and shift.
+        resolution: grid points along an axis.
+        hull_resolution: cells of the hull along an axis.
+
+    Raises:
+        NoSubject: the mask is empty.
+    """
+    size, mask_HW = alpha_HW.shape[0], alpha_HW > 0.5
+    if not mask_HW.any():
+        raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
+    points_P3 = _grid_points(resolution)
+    xy_P2, depth_P = project(points_P3, c2w_44, size, framing=framing)
+    row_P, column_P, seen_P = _pixels(xy_P2, size)
+    cells_2P = xy_P2[:, ::-1].T * (len(shape.filled_SSD) / size) - 0.5
+    half_depth = shape.depth_reach * half_width(framing)
+    slice_P = ((depth_P - _center_depth(c2w_44)) / half_depth + 1) * (shape.filled_SSD.shape[2] / 2) - 0.5
+    likely_P = ndimage.map_coordinates(shape.filled_SSD, [*cells_2P, slice_P], order=1, mode="nearest")
+    likely_P = np.where(np.abs(depth_P - _center_depth(c2w_44)) < half_depth, likely_P, 0)
+    likeliest_P = ndimage.map_coordinates(shape.filled_SSD.max(axis=2), cells_2P, order=1, mode="nearest")
+    inside_P = seen_P & mask_HW[row_P, column_P] & (likely_P >= np.minimum(0.5, 0.8 * likeliest_P))
+    inside_P &= np.linalg.norm(points_P3, axis=-1) <= 1.0
+    behind_P = _share_of_the_way(shape.filled_SSD, cells_2P, slice_P)[:, None]
+    back_P3 = np.stack(
+        [ndimage.map_coordinates(shape.back_rgb_SSC[..., k], cells_2P, order=1, mode="nearest") for k in range(3)], 1
+    )
+    front_P3 = _colors(rgb_HWC, mask_HW)[row_P, column_P]
+    cube = (resolution,) * 3
+    return InitialField(
+        raw_density_RRR=_ramp(inside_P.reshape(cube)),
+        raw_rgb_RRR3=np.asarray(
+            (front_P3 + behind_P * (_logits(back_P3) - front_P3)).reshape(*cube, 3), dtype=np.float32
+        ),
+        hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
+    )
+
+
+def _share_of_the_way(filled_SSD: Float32, cells_2P: NDArray[np.floating], slice_P: NDArray[np.floating]) -> Float32:
+    """(P,) 0 at the front of what is filled along a point's ray, 1 at its back, smooth in between."""
+    solid = filled_SSD >= np.minimum(0.5, 0.8 * filled_SSD.max(axis=2, keepdims=True))
+    first = solid.argmax(axis=2).astype(np.float32)
+    last = (solid.shape[2] - 1 - solid[..., ::-1].argmax(axis=2)).astype(np.float32)
+    first_P, last_P = (ndimage.map_coordinates(edge, cells_2P, order=0, mode="nearest") for edge in (first, last))
+    way = np.clip((slice_P - first_P) / np.maximum(last_P - first_P, 1.0), 0, 1)
+    return np.asarray(way * way * (3 - 2 * way), dtype=np.float32)
+
+
+def _center_depth(c2w_44: Float32) -> float:
+    """Z-depth of the world's origin."""
+    return float(c2w_44[:3, 3] @ c2w_44[:3, 2])
 
 
 def silhouette_hull(
@@ -238,5 +308,10 @@ def _colors(rgb_HWC: UInt8, mask_HW: Bool) -> Float32:
     core_HW = ndimage.binary_erosion(mask_HW, iterations=max(1, len(mask_HW) // 100))
     core_HW = core_HW if core_HW.any() else mask_HW
     rows, columns = ndimage.distance_transform_edt(~core_HW, return_distances=False, return_indices=True)
-    rgb = np.clip(rgb_HWC[rows, columns].astype(np.float32) / 255.0, 0.02, 0.98)
-    return np.asarray(np.log(rgb / (1.0 - rgb)), dtype=np.float32)
+    return _logits(rgb_HWC[rows, columns].astype(np.float32) / 255.0)
+
+
+def _logits(rgb: NDArray[np.floating]) -> Float32:
+    """Raw colours of sRGB in [0, 1], short of the ends, where they would be infinite."""
+    bounded = np.clip(rgb, 0.02, 0.98)
+    return np.asarray(np.log(bounded / (1.0 - bounded)), dtype=np.float32)

@@ -69,6 +69,44 @@ def nearest_faces(
     return Hits(pixel_P=pixel, face_P=face[triangle], weights_3P=weights, nearness_P=nearness)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crossings:
+    """Where rays through pixel centres enter and leave a closed surface, one row a crossing, in no order.
+
+    Attributes:
+        pixel_Q: (Q,) int64 index into the flattened (rows, columns).
+        face_Q: (Q,) int64 the face that is crossed.
+        nearness_Q: (Q,) float32 inverse z-depth.
+        enters_Q: (Q,) bool, into the solid or out of it.
+        weights_3Q: (3, Q) float32 perspective-correct barycentric weights of the face's corners.
+    """
+
+    pixel_Q: Int64
+    face_Q: Int64
+    nearness_Q: Float32
+    enters_Q: NDArray[np.bool_]
+    weights_3Q: Float32
+
+
+def all_crossings(
+    x_N: Float32, y_N: Float32, nearness_N: Float32, faces_F3: NDArray[np.integer[Any]], size: int
+) -> Crossings:
+    """Finds every crossing of the rays of one view with a closed surface; arguments as of ``nearest_faces``."""
+    a, b, c = faces_F3.T
+    area = (x_N[b] - x_N[a]) * (y_N[c] - y_N[a]) - (x_N[c] - x_N[a]) * (y_N[b] - y_N[a])
+    face = np.flatnonzero(area)
+    corners = faces_F3[face]
+    tx, ty, tw = x_N[corners], y_N[corners], nearness_N[corners]
+    pixel, triangle, nearness = _fragments(tx, ty, tw, np.zeros(len(face), dtype=np.int64), size)
+    return Crossings(
+        pixel_Q=pixel,
+        face_Q=face[triangle],
+        nearness_Q=np.maximum(nearness, np.float32(1e-6)),
+        enters_Q=area[face[triangle]] < 0,
+        weights_3Q=_weights(pixel, triangle, tx, ty, tw, size),
+    )
+
+
 def _front_facing(x_VN: Float32, y_VN: Float32, faces_F3: NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:
     a, b, c = faces_F3.T
     xa, ya = x_VN[:, a], y_VN[:, a]
@@ -89,11 +127,20 @@ def _planes(tx_T3: Float32, ty_T3: Float32, tw_T3: Float32) -> tuple[Float32, Fl
 def _fill(tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, view_T: Int64, size: int, views: int) -> NDArray[np.uint64]:
     """Depth-tests all fragments; (views * size * size,) keys: bits of the nearness, then the triangle."""
     keys = np.zeros(views * size * size, np.uint64)
+    pixel, triangle, nearness = _fragments(tx_T3, ty_T3, tw_T3, view_T, size)
+    # Slivers may extrapolate a little; a positive float keeps its order when read as an integer.
+    bits = np.maximum(nearness, np.float32(1e-6)).view(np.uint32).astype(np.uint64)
+    np.maximum.at(keys, pixel, (bits << np.uint64(32)) | triangle.astype(np.uint64))
+    return keys
+
+
+def _fragments(
+    tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, view_T: Int64, size: int
+) -> tuple[Int64, Int64, Float32]:
+    """Every covered pixel of every triangle: flat pixel, triangle and inverse z-depth at the pixel's centre."""
     triangle, row, left, right = _rows(tx_T3, ty_T3, size)
     width = right - left
     drawn = np.flatnonzero(width > 0)
-    if not len(drawn):
-        return keys
     triangle, row, left, width = triangle[drawn], row[drawn], left[drawn], width[drawn]
     slope_x, slope_y = _planes(tx_T3, ty_T3, tw_T3)
     start = (
@@ -106,10 +153,7 @@ def _fill(tx_T3: Float32, ty_T3: Float32, tw_T3: Float32, view_T: Int64, size: i
     span = np.repeat(np.arange(len(width)), width)
     step = np.arange(len(span)) - before[span]
     nearness = start[span] + step.astype(np.float32) * slope_x[triangle][span]
-    # Slivers may extrapolate a little; a positive float keeps its order when read as an integer.
-    bits = np.maximum(nearness, np.float32(1e-6)).view(np.uint32).astype(np.uint64)
-    np.maximum.at(keys, first[span] + step, (bits << np.uint64(32)) | triangle.astype(np.uint64)[span])
-    return keys
+    return first[span] + step, triangle[span], np.asarray(nearness, dtype=np.float32)
 
 
 def _rows(tx_T3: Float32, ty_T3: Float32, size: int) -> tuple[Int64, Int64, Int64, Int64]:

@@ -21,6 +21,7 @@ from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 if TYPE_CHECKING:
     import torch
 
+    from lift3d_ray.models.coarse import CoarseEstimator
     from lift3d_ray.models.image_encoder import ImageEncoder
     from lift3d_ray.models.latents import LatentCodec
     from lift3d_ray.models.pose import PoseRegressor
@@ -39,7 +40,7 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose")
+OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose", "coarse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +199,14 @@ def load_pose(bundle: Bundle) -> PoseRegressor | None:
 
     folder = bundle.optional_path("pose")
     return None if folder is None else pose.load_pose(folder)
+
+
+def load_coarse(bundle: Bundle) -> CoarseEstimator | None:
+    """The bundle's coarse shape model, or None where it has none; it lives with the scene, on the CPU."""
+    from lift3d_ray.models import coarse
+
+    folder = bundle.optional_path("coarse")
+    return None if folder is None else coarse.load_coarse(folder)
 
 
 def load_image_encoder(bundle: Bundle, *, device: str = "cpu") -> ImageEncoder | None:

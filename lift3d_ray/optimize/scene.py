@@ -17,7 +17,7 @@ from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.types import Float32, Perception, ReferencePose, Subject, ViewReference
+from lift3d_ray.types import CoarseShape, Float32, Perception, ReferencePose, Subject, ViewReference
 
 REFERENCE_PX = 128
 """Side of the reference picture that the rays are drawn from."""
@@ -55,6 +55,7 @@ class Scene:
         caption: the subject in words, without a view phrase.
         reference_view: the side the photo shows, where the caption said so.
         reference: the subject over white, as a view-conditioned prior takes it.
+        coarse: the guessed solid behind the photo, or None without a model for it.
     """
 
     perception: Perception
@@ -64,6 +65,7 @@ class Scene:
     caption: str
     reference_view: View | None
     reference: ViewReference
+    coarse: CoarseShape | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
@@ -79,7 +81,12 @@ def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEnc
 
 
 def prepare_scene(
-    perception: Perception, pose: ReferencePose, reference: ViewReference, *, device: torch.device | str = "cpu"
+    perception: Perception,
+    pose: ReferencePose,
+    reference: ViewReference,
+    coarse: CoarseShape | None = None,
+    *,
+    device: torch.device | str = "cpu",
 ) -> Scene:
     """Everything that does not change from step to step."""
     c2w = orbit_c2w(0.0, pose.elevation_deg)[0]
@@ -92,6 +99,7 @@ def prepare_scene(
         caption=caption,
         reference_view=view,
         reference=reference,
+        coarse=coarse,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lift3d_ray.field.init import InitialField, initial_field
+from lift3d_ray.field.init import InitialField, carved_field, initial_field
 from lift3d_ray.field.occupancy import Occupancy, occupancy_from_field
 from lift3d_ray.field.voxels import VoxelField
 from lift3d_ray.optimize.scene import Scene
@@ -89,8 +89,8 @@ class FitState:
 def initial_state(
     scene: Scene, config: OptimizeConfig, *, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> FitState:
-    """A field inflated from the silhouette and shaped by the depth."""
-    guess = _inflated(scene, config)
+    """The first guess of the field."""
+    guess = _guess(scene, config)
     field = VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
     hull = Occupancy.from_numpy(guess.hull_GGG, device=device)
     return FitState(
@@ -155,15 +155,26 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
     return Occupancy(cells_GGG=pooled[0, 0] > 0)
 
 
-def _inflated(scene: Scene, config: OptimizeConfig) -> InitialField:
-    subject = scene.perception.subject
+def _guess(scene: Scene, config: OptimizeConfig) -> InitialField:
+    """The guessed solid where the bundle has a coarse shape model, else the inflated silhouette."""
+    subject, resolution = scene.perception.subject, config.resolutions[0]
+    if scene.coarse is not None:
+        return carved_field(
+            scene.coarse,
+            subject.alpha_HW,
+            subject.rgb_HWC,
+            scene.c2w_44,
+            scene.pose.framing,
+            resolution=resolution,
+            hull_resolution=HULL_CELLS,
+        )
     return initial_field(
         subject.alpha_HW,
         scene.perception.disparity_HW,
         subject.rgb_HWC,
         scene.c2w_44,
         scene.pose.framing,
-        resolution=config.resolutions[0],
+        resolution=resolution,
         depth_trust=config.depth_trust,
         hull_resolution=HULL_CELLS,
     )

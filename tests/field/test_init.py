@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lift3d_ray.cameras import CANONICAL, Framing, focal_px, orbit_c2w, pixel_rays
+from lift3d_ray.cameras import CANONICAL, Framing, focal_px, half_width, orbit_c2w, pixel_rays
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.field.init import InitialField, inflated_half_thickness, initial_field, silhouette_hull
+from lift3d_ray.field.init import (
+    InitialField,
+    carved_field,
+    inflated_half_thickness,
+    initial_field,
+    silhouette_hull,
+)
 from lift3d_ray.field.render import render_view
 from lift3d_ray.field.voxels import VoxelField
+from lift3d_ray.types import CoarseShape
 
 SIZE = 96
 FRAMINGS = [CANONICAL, Framing(focal_scale=1.3, shift_x=0.1, shift_y=-0.15)]
@@ -158,3 +165,42 @@ def test_a_depth_that_is_not_trusted_does_not_matter() -> None:
     )
     np.testing.assert_array_equal(plain, tilted)
     assert not np.array_equal(plain, half)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_true_solid_is_carved_as_it_is_and_painted_from_both_sides(framing: Framing) -> None:
+    radius, c2w = 0.6, orbit_c2w(50.0, 20.0)[0]
+    alpha, _, rgb = ball_picture(radius, c2w, framing)
+    origins, directions = (v[0] for v in pixel_rays(c2w[None], 32, framing=framing))
+    reach = 1.3 * half_width(framing)
+    depth = 3.2 + ((np.arange(32) + 0.5) / 16 - 1) * reach
+    points = origins[:, :, None] + directions[:, :, None] * depth[:, None].astype(np.float32)
+    shape = CoarseShape(
+        filled_SSD=(np.linalg.norm(points, axis=-1) < radius).astype(np.float32),
+        back_rgb_SSC=np.broadcast_to(np.array([0.1, 0.9, 0.1], dtype=np.float32), (32, 32, 3)).copy(),
+        depth_reach=1.3,
+    )
+    start = carved_field(shape, alpha, rgb, c2w, framing, resolution=48)
+    axis = np.linspace(-1, 1, 48)
+    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+    solid, truth = start.raw_density_RRR > 0, np.linalg.norm(grid, axis=-1) < radius
+    assert (solid & truth).sum() / (solid | truth).sum() > 0.85
+    towards = grid @ c2w[:3, 2]
+    front, back = (start.raw_rgb_RRR3[truth & side].mean(0) for side in (towards > 0.4, towards < -0.4))
+    assert front[1] == front.min() or front[1] < 0
+    assert back[1] > 0 > max(back[0], back[2])
+
+
+def test_where_the_guess_is_unsure_the_likeliest_slice_keeps_the_mask() -> None:
+    c2w = orbit_c2w(0.0, 0.0)[0]
+    alpha = np.zeros((SIZE, SIZE), dtype=np.float32)
+    alpha[20:76, 44:52] = 1
+    likely = np.full((32, 32, 32), 0.05, dtype=np.float32)
+    likely[..., 14:18] = 0.2
+    shape = CoarseShape(filled_SSD=likely, back_rgb_SSC=np.full((32, 32, 3), 0.5, dtype=np.float32), depth_reach=0.9)
+    rgb = np.full((SIZE, SIZE, 3), 120, dtype=np.uint8)
+    start = carved_field(shape, alpha, rgb, c2w, resolution=48)
+    depth = np.flatnonzero((start.raw_density_RRR > 0).any(axis=(0, 1)))
+    assert 5 <= len(depth) <= 8
+    with pytest.raises(NoSubject):
+        carved_field(shape, np.zeros_like(alpha), rgb, c2w, resolution=48)

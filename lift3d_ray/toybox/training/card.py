@@ -12,6 +12,7 @@ WHAT = {
     "captioner": "`BlipForConditionalGeneration` around a convolutional tower: class, colours, pattern, view",
     "depth": "`DPTForDepthEstimation`: relative inverse depth",
     "pose": "this project's own regressor: elevation, zoom and shift of the photo",
+    "coarse": "this project's own network: occupancy behind every pixel of the crop, and the colours of the back",
     "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space",
     "vae": "`AutoencoderTiny` on 4x4 pixel patches: the priors' 32x32 pictures to 12x8x8 latents",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",
@@ -38,7 +39,8 @@ laid on the mesh; its back is the prior's guess at the nearest toy.
 Licence: Apache-2.0, like the code. Data: rendered by `lift3d_ray.toybox`; no picture from outside was used. The
 held-out figures are on toys with proportions and colour-class pairs that training never saw.
 
-Made by `lift3d-ray models train toybox`.
+Made by `lift3d-ray models train toybox`. Priors, text encoder and pose went on from earlier weights of this bundle (the
+priors' made for 64-pixel pictures); the figures below count the steps since.
 """
 
 

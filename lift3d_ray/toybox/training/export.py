@@ -21,6 +21,7 @@ ROLES = (
     "captioner",
     "depth",
     "pose",
+    "coarse",
     "clip",
     "vae",
     "unet",

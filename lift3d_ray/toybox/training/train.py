@@ -27,6 +27,7 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "segmenter": train_perception.train_segmenter,
     "depth": train_perception.train_depth,
     "pose": train_perception.train_pose,
+    "coarse": train_perception.train_coarse,
     "clip": train_perception.train_clip,
 }
 """What can be made, in an order in which each finds what it needs."""

@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
+from lift3d_ray.models.coarse import save_coarse
 from lift3d_ray.models.pose import save_pose
 from lift3d_ray.models.segmenter import save_segmenter
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
+from lift3d_ray.toybox.training.coarse import CoarseTask
+from lift3d_ray.toybox.training.coarse_data import build_coarse, load_coarse
 from lift3d_ray.toybox.training.depth import DepthTask, load_scene_depths, load_view_depths, save_depth
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
 from lift3d_ray.toybox.training.pictures import Toys
@@ -24,6 +27,8 @@ from lift3d_ray.toybox.training.train_priors import Workshop
 
 SCENES = 12_000
 HELD_OUT_SCENES = 1_000
+COARSE_TOYS = 12_000
+COARSE_HELD_OUT_TOYS = 250
 
 
 def build_perception_data(shop: Workshop) -> None:
@@ -78,6 +83,20 @@ def train_pose(shop: Workshop) -> None:
     figures = train(task, plan, shop.work / "pose", progress=shop.tell)
     save_pose(shop.bundle / "pose", task.network)
     _note(shop, "pose", figures)
+
+
+def train_coarse(shop: Workshop) -> None:
+    """The coarse shape, on data of its own; starts from the captioner's tower."""
+    workers = max(1, shop.threads)
+    build_coarse(shop.work / "coarse_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
+    build_coarse(shop.work / "coarse", toys=COARSE_TOYS, workers=workers)
+    task = CoarseTask(
+        load_coarse(shop.work / "coarse"), load_coarse(shop.work / "coarse_heldout"), tower=_tower(shop)
+    )
+    plan = shop.plan(6000, 1.5e-3, ema_decay=0.998, final_rate_fraction=0.02, validate_every=1000)
+    figures = train(task, plan, shop.work / "coarse_net", progress=shop.tell)
+    save_coarse(shop.bundle / "coarse", task.network)
+    _note(shop, "coarse", figures)
 
 
 def _tower(shop: Workshop) -> nn.Module:

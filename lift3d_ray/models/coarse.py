@@ -1,0 +1,112 @@
+"""Coarse shape in one look: how far the subject reaches behind every pixel of its picture, and how its back looks.
+
+Every pixel of the crop gets an occupancy along its ray, so the silhouette is the photo's own and only the depth has to
+be guessed: a picture-to-picture task, which a small convolutional network learns quickly (after Richter and Roth 2018,
+"Matryoshka Networks", who predict shapes as stacks of pictures too). It stands where Anything-3D has Point-E. A bundle
+without it starts from the inflated silhouette.
+
+Shape suffixes: B pictures, S side of the grid, D slices.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from lift3d_ray.errors import BundleError
+from lift3d_ray.models.conv_encoder import ConvEncoder
+from lift3d_ray.models.files import read_config
+from lift3d_ray.types import CoarseShape, UInt8
+
+WEIGHTS = "model.safetensors"
+SIDE = 32
+"""Cells along a side of the crop."""
+SLICES = 32
+"""Slices of the depth range."""
+DEPTH_REACH = 1.3
+"""Half the depth range over half the crop's width: room for most subjects that are deeper than they look."""
+
+
+class CoarseNetwork(nn.Module):
+    """A convolutional pyramid down and up again, read cell by cell.
+
+    Args:
+        image_size: side of the input, pixels.
+        widths: channels of the pyramid's stages.
+        hidden_size: channels on the way up.
+    """
+
+    def __init__(self, *, image_size: int, widths: tuple[int, ...], hidden_size: int) -> None:
+        super().__init__()
+        self.facts = {"image_size": image_size, "widths": list(widths), "hidden_size": hidden_size}
+        self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=image_size // SIDE)
+        self.read = nn.Sequential(
+            nn.Conv2d(hidden_size, 2 * hidden_size, 1), nn.ReLU(), nn.Conv2d(2 * hidden_size, SLICES + 3, 1)
+        )
+
+    def forward(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, S, S) pictures over white in [0, 1] to occupancy logits (B, D, 32, 32) and back colours' logits."""
+        answer = self.read(self.encoder((images_B3HW - 0.5) / 0.5))
+        return answer[:, :SLICES], answer[:, SLICES:]
+
+
+class CoarseEstimator:
+    """The network behind plain values.
+
+    Args:
+        network: its weights, on the CPU: it is small and asked once a scene.
+    """
+
+    def __init__(self, network: CoarseNetwork) -> None:
+        self._network = network.eval().requires_grad_(False)
+
+    def estimate(self, rgb_HWC: UInt8) -> CoarseShape:
+        """Guess the solid behind a subject crop over white, (S, S, 3) uint8, the subject filling most of it."""
+        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8:
+            raise ValueError(f"wanted a (S, S, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
+        picture = torch.from_numpy(rgb_HWC.astype(np.float32) / 255).permute(2, 0, 1)[None]
+        size = [int(str(self._network.facts["image_size"]))] * 2
+        with torch.no_grad():
+            filled, back = self._network(interpolate(picture, size=size, mode="area"))
+        return CoarseShape(
+            filled_SSD=np.ascontiguousarray(torch.sigmoid(filled[0]).permute(1, 2, 0).numpy()),
+            back_rgb_SSC=np.ascontiguousarray(torch.sigmoid(back[0]).permute(1, 2, 0).numpy()),
+            depth_reach=DEPTH_REACH,
+        )
+
+
+def load_coarse(folder: Path) -> CoarseEstimator:
+    """Load ``config.json`` and ``model.safetensors``, float32, on the CPU.
+
+    Raises:
+        BundleError: a file missing, damaged, or not fitting the other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    facts = read_config(folder)
+    try:
+        network = CoarseNetwork(
+            image_size=int(facts["image_size"]),
+            widths=tuple(int(width) for width in facts["widths"]),
+            hidden_size=int(facts["hidden_size"]),
+        )
+        network.load_state_dict(load_file(str(folder / WEIGHTS)))
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError, SafetensorError) as error:
+        raise BundleError(f"{folder} does not hold a coarse shape model: {error}") from error
+    return CoarseEstimator(network)
+
+
+def save_coarse(folder: Path, network: CoarseNetwork) -> None:
+    """Write the folder that ``load_coarse`` reads, half precision."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
+    save_file(state, str(folder / WEIGHTS))
+    (folder / "config.json").write_text(json.dumps(network.facts, indent=1) + "\n", encoding="utf-8")
