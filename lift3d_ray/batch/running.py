@@ -41,7 +41,14 @@ Rows = dict[str, InputRow]
 
 
 def run_on_cluster(
-    listing: Listing, context: RunContext, options: Options, route: Route, *, rows: Rows, watch: Watch
+    listing: Listing,
+    context: RunContext,
+    options: Options,
+    route: Route,
+    *,
+    rows: Rows,
+    watch: Watch,
+    check_interrupt: Callable[[], None],
 ) -> None:
     """Lift every row of a listing.
 
@@ -52,6 +59,7 @@ def run_on_cluster(
         route: what to do with a picture.
         rows: filled with the input rows, by source, as they come out, so that an interruption leaves what is known.
         watch: told how the run stands.
+        check_interrupt: called after every row; raises to stop.
 
     Raises:
         BundleError: the models did not start.
@@ -60,7 +68,13 @@ def run_on_cluster(
     with cluster.ray_cluster(options.address) as own, data_settings():
         watch(RunState(phase="loading the models", rows=listing.rows))
         with _models(context, options, route, own=own) as (context, share), open_board(listing.rows) as board:
-            passes = _Passes(context=context, board=board, units=dict(enumerate(listing.units)), rows=rows)
+            passes = _Passes(
+                context=context,
+                board=board,
+                units=dict(enumerate(listing.units)),
+                rows=rows,
+                check_interrupt=check_interrupt,
+            )
             with _watching(board, context, route, watch):
                 passes.run(lambda units: build_pipeline(units, context, route, board, share))
 
@@ -77,12 +91,14 @@ class _Passes:
         board: the run's board.
         units: what to read, by number.
         rows: filled with the input rows, by source.
+        check_interrupt: called after every row.
     """
 
     context: RunContext
     board: BoardLink
     units: Mapping[int, InputUnit]
     rows: Rows
+    check_interrupt: Callable[[], None]
 
     def run(self, build: Callable[[Mapping[int, InputUnit]], ray.data.Dataset]) -> None:
         """Passes that settle nothing end the run; its summary then says what is left."""
@@ -114,6 +130,7 @@ class _Passes:
                 self.rows[known.source] = known
                 if row["ended"] == "elsewhere":
                     left.append(row)
+                self.check_interrupt()
         except RayTaskError as error:
             inner = model_error(error)
             if isinstance(inner, Lift3DError):
@@ -133,6 +150,7 @@ class _Passes:
             open_keys = {key for key in keys if self._is_open(ledger, key)}
             if not open_keys or any(self._is_free(ledger, key) for key in open_keys):
                 return open_keys
+            self.check_interrupt()
             time.sleep(LOOK_EVERY_S)
 
     def _is_open(self, ledger: Ledger, key: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lift3d_ray.batch.board import RunState
 from lift3d_ray.batch.inputs import Listing, list_inputs
+from lift3d_ray.batch.interrupts import remembered_interrupts
 from lift3d_ray.batch.route import Route, RunContext
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.batch.survey import is_here, survey
@@ -159,7 +160,16 @@ class _Run:
         rows: dict[str, InputRow] = {}
         interrupted = False
         try:
-            run_on_cluster(self.listing, self.context, options, route or LIFTING, rows=rows, watch=self._tell_state)
+            with remembered_interrupts() as check_interrupt:
+                run_on_cluster(
+                    self.listing,
+                    self.context,
+                    options,
+                    route or LIFTING,
+                    rows=rows,
+                    watch=self._tell_state,
+                    check_interrupt=check_interrupt,
+                )
         except KeyboardInterrupt:
             interrupted = True
         except (Lift3DError, SystemExit):
