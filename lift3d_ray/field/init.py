@@ -94,9 +94,7 @@ def initial_field(
             "thickness must be positive, resolution at least 2 and depth_trust within 0..1, "
             f"got {thickness}, {resolution} and {depth_trust}"
         )
-    mask_HW = alpha_HW > 0.5
-    if not mask_HW.any():
-        raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
+    mask_HW = _mask(alpha_HW)
 
     center_depth = _center_depth(c2w_44)
     world_per_px = center_depth / focal_px(size, fovy_deg=fovy_deg, framing=framing)
@@ -148,19 +146,16 @@ def carved_field(
     Raises:
         NoSubject: the mask is empty.
     """
-    size, mask_HW = alpha_HW.shape[0], alpha_HW > 0.5
-    if not mask_HW.any():
-        raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
+    size, mask_HW = alpha_HW.shape[0], _mask(alpha_HW)
     points_P3 = _grid_points(resolution)
     xy_P2, depth_P = project(points_P3, c2w_44, size, framing=framing)
     row_P, column_P, seen_P = _pixels(xy_P2, size)
     cells_2P = xy_P2[:, ::-1].T * (len(shape.filled_SSD) / size) - 0.5
-    half_depth = shape.depth_reach * half_width(framing)
-    slice_P = ((depth_P - _center_depth(c2w_44)) / half_depth + 1) * (shape.filled_SSD.shape[2] / 2) - 0.5
+    along_P = (depth_P - _center_depth(c2w_44)) / (shape.depth_reach * half_width(framing))
+    slice_P = (along_P + 1) * (shape.filled_SSD.shape[2] / 2) - 0.5
     likely_P = ndimage.map_coordinates(shape.filled_SSD, [*cells_2P, slice_P], order=1, mode="nearest")
-    likely_P = np.where(np.abs(depth_P - _center_depth(c2w_44)) < half_depth, likely_P, 0)
     likeliest_P = ndimage.map_coordinates(shape.filled_SSD.max(axis=2), cells_2P, order=1, mode="nearest")
-    inside_P = seen_P & mask_HW[row_P, column_P] & (likely_P >= np.minimum(0.5, 0.8 * likeliest_P))
+    inside_P = seen_P & mask_HW[row_P, column_P] & (np.abs(along_P) < 1) & (likely_P >= _filled_from(likeliest_P))
     inside_P &= np.linalg.norm(points_P3, axis=-1) <= 1.0
     behind_P = _share_of_the_way(shape.filled_SSD, cells_2P, slice_P)[:, None]
     back_P3 = np.stack(
@@ -177,9 +172,26 @@ def carved_field(
     )
 
 
+def _mask(alpha_HW: Float32) -> Bool:
+    """Where the subject is.
+
+    Raises:
+        NoSubject: nowhere.
+    """
+    mask_HW = np.asarray(alpha_HW > 0.5)
+    if not mask_HW.any():
+        raise NoSubject("the subject's mask is empty: no pixel has an alpha above 0.5")
+    return mask_HW
+
+
+def _filled_from(likeliest: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The probability from which a ray's slices count as filled, given its largest: some slice always does."""
+    return np.asarray(np.minimum(0.5, 0.8 * likeliest))
+
+
 def _share_of_the_way(filled_SSD: Float32, cells_2P: NDArray[np.floating], slice_P: NDArray[np.floating]) -> Float32:
     """(P,) 0 at the front of what is filled along a point's ray, 1 at its back, smooth in between."""
-    solid = filled_SSD >= np.minimum(0.5, 0.8 * filled_SSD.max(axis=2, keepdims=True))
+    solid = filled_SSD >= _filled_from(filled_SSD.max(axis=2, keepdims=True))
     first = solid.argmax(axis=2).astype(np.float32)
     last = (solid.shape[2] - 1 - solid[..., ::-1].argmax(axis=2)).astype(np.float32)
     first_P, last_P = (ndimage.map_coordinates(edge, cells_2P, order=0, mode="nearest") for edge in (first, last))

@@ -21,7 +21,7 @@ from lift3d_ray.types import Float32, Int64
 
 @dataclass(frozen=True, kw_only=True)
 class Hits:
-    """The visible surface, one row for each covered pixel, ordered by pixel.
+    """Where rays meet a surface, one row for each; of the visible surface one for each covered pixel, ordered by pixel.
 
     Attributes:
         pixel_P: (P,) int64 index into the flattened (views, rows, columns).
@@ -34,6 +34,15 @@ class Hits:
     face_P: Int64
     weights_3P: Float32
     nearness_P: Float32
+
+    def chosen(self, rows: NDArray[Any]) -> Hits:
+        """Some of the rows."""
+        return Hits(
+            pixel_P=self.pixel_P[rows],
+            face_P=self.face_P[rows],
+            weights_3P=self.weights_3P[:, rows],
+            nearness_P=self.nearness_P[rows],
+        )
 
     def interpolate(self, faces_F3: NDArray[np.integer[Any]], values_NC: Float32) -> Float32:
         """(P, C) float32 values of vertices, carried to the covered pixels."""
@@ -69,42 +78,27 @@ def nearest_faces(
     return Hits(pixel_P=pixel, face_P=face[triangle], weights_3P=weights, nearness_P=nearness)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossings:
-    """Where rays through pixel centres enter and leave a closed surface, one row a crossing, in no order.
-
-    Attributes:
-        pixel_Q: (Q,) int64 index into the flattened (rows, columns).
-        face_Q: (Q,) int64 the face that is crossed.
-        nearness_Q: (Q,) float32 inverse z-depth.
-        enters_Q: (Q,) bool, into the solid or out of it.
-        weights_3Q: (3, Q) float32 perspective-correct barycentric weights of the face's corners.
-    """
-
-    pixel_Q: Int64
-    face_Q: Int64
-    nearness_Q: Float32
-    enters_Q: NDArray[np.bool_]
-    weights_3Q: Float32
-
-
 def all_crossings(
     x_N: Float32, y_N: Float32, nearness_N: Float32, faces_F3: NDArray[np.integer[Any]], size: int
-) -> Crossings:
-    """Finds every crossing of the rays of one view with a closed surface; arguments as of ``nearest_faces``."""
+) -> tuple[Hits, NDArray[np.bool_]]:
+    """Finds every crossing of the rays of one view with a closed surface; arguments as of ``nearest_faces``.
+
+    Returns:
+        the crossings, in no order, and (P,) bool which of them enter the solid.
+    """
     a, b, c = faces_F3.T
     area = (x_N[b] - x_N[a]) * (y_N[c] - y_N[a]) - (x_N[c] - x_N[a]) * (y_N[b] - y_N[a])
     face = np.flatnonzero(area)
     corners = faces_F3[face]
     tx, ty, tw = x_N[corners], y_N[corners], nearness_N[corners]
     pixel, triangle, nearness = _fragments(tx, ty, tw, np.zeros(len(face), dtype=np.int64), size)
-    return Crossings(
-        pixel_Q=pixel,
-        face_Q=face[triangle],
-        nearness_Q=np.maximum(nearness, np.float32(1e-6)),
-        enters_Q=area[face[triangle]] < 0,
-        weights_3Q=_weights(pixel, triangle, tx, ty, tw, size),
+    hits = Hits(
+        pixel_P=pixel,
+        face_P=face[triangle],
+        weights_3P=_weights(pixel, triangle, tx, ty, tw, size),
+        nearness_P=np.maximum(nearness, np.float32(1e-6)),
     )
+    return hits, area[hits.face_P] < 0
 
 
 def _front_facing(x_VN: Float32, y_VN: Float32, faces_F3: NDArray[np.integer[Any]]) -> tuple[Int64, Int64]:

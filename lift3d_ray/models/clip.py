@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate, normalize
 
 from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.files import load_pretrained
-from lift3d_ray.models.processors import load_image_processor, load_tokenizer
+from lift3d_ray.models.processors import load_image_processor, load_tokenizer, normalize_pixels
 from lift3d_ray.types import Float32, UInt8
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ class ClipEncoder:
 
     def normalize_pixels(self, images_B3HW: Tensor) -> Tensor:
         """Pictures in [0, 1] with the processor's mean and deviation taken out."""
-        mean = images_B3HW.new_tensor(self.processor.image_mean)[:, None, None]
-        std = images_B3HW.new_tensor(self.processor.image_std)[:, None, None]
-        return (images_B3HW - mean) / std
+        return normalize_pixels(images_B3HW, self.processor)
 
     def _image_vectors(self, pixels_B3HW: Tensor) -> Tensor:
         pooled = self.model.vision_model(pixel_values=pixels_B3HW.to(self.model.device, self.model.dtype)).pooler_output

@@ -10,20 +10,16 @@ Shape suffixes: B pictures, S side of the grid, D slices.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from lift3d_ray.errors import BundleError
 from lift3d_ray.models.conv_encoder import ConvEncoder
-from lift3d_ray.models.files import read_config
+from lift3d_ray.models.small_network import at_side, load_network, one_picture
 from lift3d_ray.types import CoarseShape, UInt8
 
-WEIGHTS = "model.safetensors"
 SIDE = 32
 """Cells along a side of the crop."""
 SLICES = 32
@@ -43,7 +39,8 @@ class CoarseNetwork(nn.Module):
 
     def __init__(self, *, image_size: int, widths: tuple[int, ...], hidden_size: int) -> None:
         super().__init__()
-        self.facts = {"image_size": image_size, "widths": list(widths), "hidden_size": hidden_size}
+        self.image_size = image_size
+        self.facts: dict[str, object] = {"image_size": image_size, "widths": list(widths), "hidden_size": hidden_size}
         self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=image_size // SIDE)
         self.read = nn.Sequential(
             nn.Conv2d(hidden_size, 2 * hidden_size, 1), nn.ReLU(), nn.Conv2d(2 * hidden_size, SLICES + 3, 1)
@@ -67,12 +64,8 @@ class CoarseEstimator:
 
     def estimate(self, rgb_HWC: UInt8) -> CoarseShape:
         """Guess the solid behind a subject crop over white, (S, S, 3) uint8, the subject filling most of it."""
-        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8:
-            raise ValueError(f"wanted a (S, S, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
-        picture = torch.from_numpy(rgb_HWC.astype(np.float32) / 255).permute(2, 0, 1)[None]
-        size = [int(str(self._network.facts["image_size"]))] * 2
         with torch.no_grad():
-            filled, back = self._network(interpolate(picture, size=size, mode="area"))
+            filled, back = self._network(at_side(one_picture(rgb_HWC), self._network.image_size))
         return CoarseShape(
             filled_SSD=np.ascontiguousarray(torch.sigmoid(filled[0]).permute(1, 2, 0).numpy()),
             back_rgb_SSC=np.ascontiguousarray(torch.sigmoid(back[0]).permute(1, 2, 0).numpy()),
@@ -86,27 +79,4 @@ def load_coarse(folder: Path) -> CoarseEstimator:
     Raises:
         BundleError: a file missing, damaged, or not fitting the other.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    facts = read_config(folder)
-    try:
-        network = CoarseNetwork(
-            image_size=int(facts["image_size"]),
-            widths=tuple(int(width) for width in facts["widths"]),
-            hidden_size=int(facts["hidden_size"]),
-        )
-        network.load_state_dict(load_file(str(folder / WEIGHTS)))
-    except (KeyError, TypeError, ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise BundleError(f"{folder} does not hold a coarse shape model: {error}") from error
-    return CoarseEstimator(network)
-
-
-def save_coarse(folder: Path, network: CoarseNetwork) -> None:
-    """Write the folder that ``load_coarse`` reads, half precision."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
-    save_file(state, str(folder / WEIGHTS))
-    (folder / "config.json").write_text(json.dumps(network.facts, indent=1) + "\n", encoding="utf-8")
+    return CoarseEstimator(load_network(folder, CoarseNetwork, "a coarse shape model"))

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, layer_norm
+from torch.nn.functional import layer_norm
 
 from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.files import load_pretrained
-from lift3d_ray.models.processors import load_image_processor
+from lift3d_ray.models.processors import load_image_processor, normalize_pixels
+from lift3d_ray.models.small_network import at_side, one_picture
 from lift3d_ray.types import Float32, UInt8
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ class ImageEncoder:
 
     def tokens(self, rgb_HWC: UInt8) -> Float32:
         """(T, D) float32 tokens of a square (S, S, 3) uint8 picture, as of ``embed``."""
-        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8:
-            raise ValueError(f"wanted a (S, S, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
-        picture = torch.from_numpy(rgb_HWC.astype(np.float32) / 255).permute(2, 0, 1)[None]
+        picture = one_picture(rgb_HWC)
         with torch.no_grad():
             tokens_BTD = self.embed(picture.to(self.model.device, self.model.dtype))
         return np.asarray(tokens_BTD[0].float().cpu().numpy(), dtype=np.float32)
@@ -57,12 +56,8 @@ class ImageEncoder:
         Returns:
             (B, T, D).
         """
-        size = (self.image_size, self.image_size)
-        if tuple(images_B3HW.shape[-2:]) != size:
-            images_B3HW = interpolate(images_B3HW, size=size, mode="area")
-        mean = images_B3HW.new_tensor(self.processor.image_mean)[:, None, None]
-        std = images_B3HW.new_tensor(self.processor.image_std)[:, None, None]
-        tokens_BTD: Tensor = self.model(pixel_values=(images_B3HW - mean) / std).last_hidden_state
+        pixels_B3HW = normalize_pixels(at_side(images_B3HW, self.image_size), self.processor)
+        tokens_BTD: Tensor = self.model(pixel_values=pixels_B3HW).last_hidden_state
         return layer_norm(tokens_BTD, tokens_BTD.shape[-1:])
 
 

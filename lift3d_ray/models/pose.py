@@ -7,21 +7,17 @@ found by redrawing (``pose.estimate``).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from lift3d_ray.errors import BundleError
 from lift3d_ray.models.conv_vision import ConvVision
-from lift3d_ray.models.files import read_config
+from lift3d_ray.models.small_network import at_side, load_network, one_picture
 from lift3d_ray.types import UInt8
 
-WEIGHTS = "model.safetensors"
 SPREAD = (15.0, 0.2, 0.1, 0.1)
 """Typical spread of elevation in degrees, log of the half side, centre x and y: the network's units."""
 MIDDLE = (18.0, -0.35, 0.0, 0.0)
@@ -55,7 +51,8 @@ class PoseNetwork(nn.Module):
 
     def __init__(self, *, image_size: int, widths: tuple[int, ...], hidden_size: int) -> None:
         super().__init__()
-        self.facts = {"image_size": image_size, "widths": list(widths), "hidden_size": hidden_size}
+        self.image_size = image_size
+        self.facts: dict[str, object] = {"image_size": image_size, "widths": list(widths), "hidden_size": hidden_size}
         reduction = 2 ** len(widths)
         self.tower = ConvVision(image_size, widths, hidden_size, reduction=reduction)
         tokens = (image_size // reduction) ** 2
@@ -80,12 +77,8 @@ class PoseRegressor:
 
     def estimate(self, rgb_HWC: UInt8) -> CanonicalBox:
         """Read the pose off a subject crop over white, (S, S, 3) uint8, the subject filling most of it."""
-        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8:
-            raise ValueError(f"wanted a (S, S, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
-        picture = torch.from_numpy(rgb_HWC.astype(np.float32) / 255).permute(2, 0, 1)[None]
-        size = (self._network.facts["image_size"],) * 2
         with torch.no_grad():
-            found = self._network(interpolate(picture, size=size, mode="area"))[0].tolist()  # type: ignore[arg-type]
+            found = self._network(at_side(one_picture(rgb_HWC), self._network.image_size))[0].tolist()
         elevation, log_half, x, y = found
         return CanonicalBox(
             elevation_deg=float(np.clip(elevation, -30, 85)),
@@ -101,27 +94,4 @@ def load_pose(folder: Path) -> PoseRegressor:
     Raises:
         BundleError: a file missing, damaged, or not fitting the other.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    facts = read_config(folder)
-    try:
-        network = PoseNetwork(
-            image_size=int(facts["image_size"]),
-            widths=tuple(int(width) for width in facts["widths"]),
-            hidden_size=int(facts["hidden_size"]),
-        )
-        network.load_state_dict(load_file(str(folder / WEIGHTS)))
-    except (KeyError, TypeError, ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise BundleError(f"{folder} does not hold a pose regressor: {error}") from error
-    return PoseRegressor(network)
-
-
-def save_pose(folder: Path, network: PoseNetwork) -> None:
-    """Write the folder that ``load_pose`` reads, half precision."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
-    save_file(state, str(folder / WEIGHTS))
-    (folder / "config.json").write_text(json.dumps(network.facts, indent=1) + "\n", encoding="utf-8")
+    return PoseRegressor(load_network(folder, PoseNetwork, "a pose regressor"))

@@ -7,10 +7,13 @@ both are a ``BundleError`` that names the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.files import Pretrained, read_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def load_tokenizer(tokenizer_class: Pretrained, folder: Path, *, files: tuple[str, ...], vocab_size: int) -> Any:
@@ -50,6 +53,13 @@ def load_image_processor(processor_class: Pretrained, folder: Path) -> Any:
         if not (isinstance(values, list) and len(values) == 3 and all(isinstance(v, int | float) for v in values)):
             raise BundleError(f"{folder / 'preprocessor_config.json'} has {key} = {values!r}, wanted three numbers")
     return processor_class.from_pretrained(str(folder), local_files_only=True)
+
+
+def normalize_pixels(images_B3HW: Tensor, processor: Any) -> Tensor:
+    """Pictures in [0, 1] with an official image processor's mean and deviation taken out."""
+    mean = images_B3HW.new_tensor(processor.image_mean)[:, None, None]
+    std = images_B3HW.new_tensor(processor.image_std)[:, None, None]
+    return (images_B3HW - mean) / std
 
 
 def _check_readable(path: Path, tokenizer: str, wanted: str) -> None:

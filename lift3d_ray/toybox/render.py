@@ -109,12 +109,21 @@ def _render_chunk(
         obj.vertices, cameras, fovy_deg=fovy_deg, size=fine, framing=framing
     )
     hits = nearest_faces(x, y, np.reciprocal(depth), obj.faces, fine)
-    table = np.concatenate([obj.normals, obj.uv], 1)
-    surface = hits.interpolate(obj.faces, table)
-    normals = unit(surface[:, :3])
-    eye = unit(cameras[:, :3, 3])[hits.pixel_P // (fine * fine)]
-    colour = lit(obj, albedo(obj, hits.face_P, surface[:, 3:]), normals, eye)
+    colour, normals = surface_colours(obj, hits, unit(cameras[:, :3, 3])[hits.pixel_P // (fine * fine)])
     return _resolve(hits, colour, normals, len(cameras), size, supersample)
+
+
+def surface_colours(obj: ToyObject, hits: Hits, towards_eye: Float) -> tuple[Float, Float]:
+    """Lit colours and unit normals, both (P, 3) float32, of points of a toy's surface.
+
+    Args:
+        obj: the toy.
+        hits: P points of its faces.
+        towards_eye: (P, 3) or (3,) float32 unit vectors towards the camera, world frame.
+    """
+    surface = hits.interpolate(obj.faces, np.concatenate([obj.normals, obj.uv], 1))
+    normals = unit(surface[:, :3])
+    return lit(obj, albedo(obj, hits.face_P, surface[:, 3:]), normals, towards_eye), normals
 
 
 def _resolve(

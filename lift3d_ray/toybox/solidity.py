@@ -3,7 +3,7 @@
 Toys are closed, outward-wound surfaces whose parts may reach into each other. A point on a ray is inside where the ray
 has entered more often than it has left.
 
-Shape suffixes: S picture side, D depths, Q crossings.
+Shape suffixes: S picture side, D depths, P crossings.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lift3d_ray.cameras import DEFAULT_FOVY_DEG, DEFAULT_RADIUS, Framing
-from lift3d_ray.mesh.zbuffer import Crossings, all_crossings
+from lift3d_ray.mesh.zbuffer import Hits, all_crossings
 from lift3d_ray.toybox.mesh import unit
-from lift3d_ray.toybox.render import project_vertices
-from lift3d_ray.toybox.shading import albedo, lit
+from lift3d_ray.toybox.render import project_vertices, surface_colours
 from lift3d_ray.toybox.world import ToyObject
 from lift3d_ray.types import Bool, Float32
 
@@ -49,35 +48,25 @@ def solid_view(
         half_depth: the range reaches so far before and behind the origin; the unit ball by default.
     """
     x, y, depth = project_vertices(obj.vertices, c2w_44[None], fovy_deg=DEFAULT_FOVY_DEG, size=size, framing=framing)
-    found = all_crossings(x[0], y[0], np.reciprocal(depth[0]), obj.faces, size)
+    found, enters_P = all_crossings(x[0], y[0], np.reciprocal(depth[0]), obj.faces, size)
     return SolidView(
-        filled_SSD=_filled(found, size, slices, half_depth),
-        back_rgb_SSC=_back(obj, found, c2w_44, size),
+        filled_SSD=_filled(found, enters_P, size, slices, half_depth),
+        back_rgb_SSC=_back(obj, found.chosen(~enters_P), c2w_44, size),
     )
 
 
-def _filled(found: Crossings, size: int, slices: int, half_depth: float) -> Bool:
-    place = ((1 / found.nearness_Q - DEFAULT_RADIUS) / half_depth + 1) * (slices / 2)
+def _filled(found: Hits, enters_P: Bool, size: int, slices: int, half_depth: float) -> Bool:
+    place = ((1 / found.nearness_P - DEFAULT_RADIUS) / half_depth + 1) * (slices / 2)
     first = np.clip(np.ceil(place - 0.5), 0, slices).astype(np.int64)
     turns = np.zeros((size * size, slices + 1), dtype=np.int32)
-    np.add.at(turns, (found.pixel_Q, first), np.where(found.enters_Q, 1, -1))
+    np.add.at(turns, (found.pixel_P, first), np.where(enters_P, 1, -1))
     return np.asarray((np.cumsum(turns, axis=1)[:, :slices] > 0).reshape(size, size, slices), dtype=np.bool_)
 
 
-def _back(obj: ToyObject, found: Crossings, c2w_44: Float32, size: int) -> Float32:
-    leaving = np.flatnonzero(~found.enters_Q)
-    order = leaving[np.argsort(-found.nearness_Q[leaving], kind="stable")]
-    last = np.full(size * size, -1, dtype=np.int64)
-    # Of several writes to one place numpy keeps the last: the farthest.
-    last[found.pixel_Q[order]] = order
-    pixel = np.flatnonzero(last >= 0)
-    chosen = last[pixel]
-    face, weights = found.face_Q[chosen], found.weights_3Q[:, chosen]
-    corners = obj.faces[face]
-    table = np.concatenate([obj.normals, obj.uv], 1)
-    surface = np.einsum("kq,qkc->qc", weights, table[corners]).astype(np.float32)
-    behind = -unit(c2w_44[:3, 3])
-    colour = lit(obj, albedo(obj, face, surface[:, 3:]), unit(surface[:, :3]), behind)
+def _back(obj: ToyObject, leaving: Hits, c2w_44: Float32, size: int) -> Float32:
+    # By pixel, and there the farthest last.
+    ordered = leaving.chosen(np.lexsort((-leaving.nearness_P, leaving.pixel_P)))
+    last = ordered.chosen(np.flatnonzero(np.diff(ordered.pixel_P, append=-1)))
     picture = np.zeros((size * size, 3), dtype=np.float32)
-    picture[pixel] = colour
+    picture[last.pixel_P] = surface_colours(obj, last, -unit(c2w_44[:3, 3]))[0]
     return picture.reshape(size, size, 3)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lift3d_ray.errors import BundleError
-from lift3d_ray.models.coarse import SIDE, SLICES, CoarseEstimator, CoarseNetwork, load_coarse, save_coarse
+from lift3d_ray.models.coarse import SIDE, SLICES, CoarseEstimator, CoarseNetwork, load_coarse
+from lift3d_ray.models.small_network import save_network
 
 
 def _network() -> CoarseNetwork:
@@ -24,7 +25,7 @@ def _picture(side: int = 90) -> np.ndarray:
 
 def test_a_saved_model_answers_the_same_with_probabilities_and_colours(tmp_path: Path) -> None:
     network = _network()
-    save_coarse(tmp_path, network)
+    save_network(tmp_path, network)
     loaded, fresh = load_coarse(tmp_path).estimate(_picture()), CoarseEstimator(network).estimate(_picture())
     assert loaded.filled_SSD.shape == (SIDE, SIDE, SLICES)
     assert loaded.back_rgb_SSC.shape == (SIDE, SIDE, 3)
@@ -49,7 +50,7 @@ def test_a_picture_of_floats_is_refused() -> None:
 
 
 def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
-    save_coarse(tmp_path, _network())
+    save_network(tmp_path, _network())
     (tmp_path / "model.safetensors").write_bytes(b"no")
     with pytest.raises(BundleError, match=str(tmp_path)):
         load_coarse(tmp_path)

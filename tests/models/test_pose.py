@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lift3d_ray.errors import BundleError
-from lift3d_ray.models.pose import PoseNetwork, PoseRegressor, load_pose, save_pose
+from lift3d_ray.models.pose import PoseNetwork, PoseRegressor, load_pose
+from lift3d_ray.models.small_network import save_network
 
 
 def _network() -> PoseNetwork:
@@ -24,7 +25,7 @@ def _picture(side: int = 50) -> np.ndarray:
 
 def test_a_saved_regressor_answers_the_same(tmp_path: Path) -> None:
     network = _network()
-    save_pose(tmp_path, network)
+    save_network(tmp_path, network)
     loaded, fresh = load_pose(tmp_path).estimate(_picture()), PoseRegressor(network).estimate(_picture())
     assert loaded.elevation_deg == pytest.approx(fresh.elevation_deg, abs=0.1)
     assert loaded.half == pytest.approx(fresh.half, abs=0.01)
@@ -44,7 +45,7 @@ def test_a_picture_of_floats_is_refused() -> None:
 
 
 def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
-    save_pose(tmp_path, _network())
+    save_network(tmp_path, _network())
     (tmp_path / "model.safetensors").write_bytes(b"no")
     with pytest.raises(BundleError, match=str(tmp_path)):
         load_pose(tmp_path)

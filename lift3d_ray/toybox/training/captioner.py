@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lift3d_ray.models.captioner import BlipCaptioner
 from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.processors import normalize_pixels
 from lift3d_ray.toybox.palette import COLOURS
 from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
@@ -25,7 +26,6 @@ from lift3d_ray.toybox.training.pictures import (
     draw_subjects,
     evaluation_pictures,
     labelled_sheet,
-    normalize_pixels,
     plain_subjects,
     to_bytes,
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -269,13 +268,6 @@ def evaluation_pictures(toys: Toys, *, photographic: bool) -> tuple[Int64, Int64
 def to_bytes(images_B3HW: Tensor) -> list[UInt8]:
     """(B, 3, H, W) in [0, 1] as B pictures (H, W, 3) uint8."""
     return list((images_B3HW.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy())
-
-
-def normalize_pixels(images_B3HW: Tensor, processor: Any) -> Tensor:
-    """Pictures in [0, 1] with an official image processor's mean and deviation taken out."""
-    mean = torch.tensor(processor.image_mean)[:, None, None]
-    std = torch.tensor(processor.image_std)[:, None, None]
-    return (images_B3HW - mean) / std
 
 
 def labelled_sheet(

@@ -1,4 +1,4 @@
-"""The perception roles, one function each: segmenter, depth, captioner, CLIP."""
+"""The perception roles, one function each: segmenter, captioner, depth, pose, coarse shape, CLIP."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
-from lift3d_ray.models.coarse import save_coarse
-from lift3d_ray.models.pose import save_pose
 from lift3d_ray.models.segmenter import save_segmenter
+from lift3d_ray.models.small_network import save_network
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
@@ -32,10 +31,12 @@ COARSE_HELD_OUT_TOYS = 250
 
 
 def build_perception_data(shop: Workshop) -> None:
-    """Composites with clutter."""
+    """Composites with clutter, and pictures with the solids behind them."""
     workers = max(1, shop.threads)
     build_scenes(shop.work / "scenes", n=SCENES, workers=workers)
     build_scenes(shop.work / "scenes_heldout", n=HELD_OUT_SCENES, split=Split.HELD_OUT, seed=1, workers=workers)
+    build_coarse(shop.work / "solids", toys=COARSE_TOYS, workers=workers)
+    build_coarse(shop.work / "solids_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
 
 
 def train_segmenter(shop: Workshop) -> None:
@@ -81,21 +82,18 @@ def train_pose(shop: Workshop) -> None:
     task = PoseTask(Toys.load(shop.work / "views"), Toys.load(shop.work / "views_heldout"), tower=_tower(shop))
     plan = shop.plan(3000, 1e-3, ema_decay=0.998)
     figures = train(task, plan, shop.work / "pose", progress=shop.tell)
-    save_pose(shop.bundle / "pose", task.network)
+    save_network(shop.bundle / "pose", task.network)
     _note(shop, "pose", figures)
 
 
 def train_coarse(shop: Workshop) -> None:
-    """The coarse shape, on data of its own; starts from the captioner's tower."""
-    workers = max(1, shop.threads)
-    build_coarse(shop.work / "coarse_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
-    build_coarse(shop.work / "coarse", toys=COARSE_TOYS, workers=workers)
+    """The coarse shape; starts from the captioner's tower."""
     task = CoarseTask(
-        load_coarse(shop.work / "coarse"), load_coarse(shop.work / "coarse_heldout"), tower=_tower(shop)
+        load_coarse(shop.work / "solids"), load_coarse(shop.work / "solids_heldout"), tower=_tower(shop)
     )
     plan = shop.plan(6000, 1.5e-3, ema_decay=0.998, final_rate_fraction=0.02, validate_every=1000)
-    figures = train(task, plan, shop.work / "coarse_net", progress=shop.tell)
-    save_coarse(shop.bundle / "coarse", task.network)
+    figures = train(task, plan, shop.work / "coarse", progress=shop.tell)
+    save_network(shop.bundle / "coarse", task.network)
     _note(shop, "coarse", figures)
 
 
