@@ -19,16 +19,25 @@ class ConvEncoder(nn.Module):
         widths: channels of the stages, each half the side of the one before, the first at half the input's.
         out_channels: channels of the embedding.
         reduction: side of the input over side of the embedding: the side of one of the stages.
+        deep_blocks: residual blocks of every stage from the third on, where pixels are few.
     """
 
-    def __init__(self, image_size: int, widths: tuple[int, ...], out_channels: int, *, reduction: int = 8) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        widths: tuple[int, ...],
+        out_channels: int,
+        *,
+        reduction: int = 8,
+        deep_blocks: int = 2,
+    ) -> None:
         super().__init__()
         self.img_size = image_size
         self._first = reduction.bit_length() - 2
         before = (3, *widths)
-        # One block where pixels are many, two where they are few.
+        blocks = [1, 1, *[deep_blocks] * (len(widths) - 2)][: len(widths)]
         self.stages = nn.ModuleList(
-            nn.Sequential(_convolution(before[k], width, stride=2), *(_Residual(width) for _ in range(1 + (k >= 2))))
+            nn.Sequential(_convolution(before[k], width, stride=2), *(_Residual(width) for _ in range(blocks[k])))
             for k, width in enumerate(widths)
         )
         self.laterals = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths[self._first :])

@@ -1,7 +1,7 @@
 """What a picture shows, as tokens: the encoder that conditions a view-conditioned prior (after Zero-1-to-3).
 
 Zero-1-to-3 (Liu et al. 2023) tells its UNet what the subject is by CLIP's embedding of the picture. Here it is an
-official ``CLIPVisionModel``; the embedded one has a convolutional tower that learnt from the captioner's task.
+official ``CLIPVisionModel``, from a folder of its own or a whole CLIP's; the embedded one is the role ``clip``'s.
 
 Shape suffixes: B pictures, T tokens, D their width.
 """
@@ -24,6 +24,10 @@ from lift3d_ray.types import Float32, UInt8
 
 if TYPE_CHECKING:
     from transformers import CLIPImageProcessor, CLIPVisionModel
+
+
+OTHER_HALF = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
+"""What a whole ``CLIPModel``'s folder holds besides."""
 
 
 class ImageEncoder:
@@ -62,13 +66,18 @@ class ImageEncoder:
 
 
 def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> ImageEncoder:
-    """Load a ``CLIPVisionModel`` from its official folder: weights and ``preprocessor_config.json``.
+    """Load a ``CLIPVisionModel`` from its official folder, or from a ``CLIPModel``'s.
+
+    Args:
+        folder: ``config.json``, ``*.safetensors``, ``preprocessor_config.json``.
+        device: torch device.
+        dtype: precision of weights and passes.
 
     Raises:
         BundleError: files missing, damaged or of another model.
     """
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
-    model = load_pretrained(with_conv_tower(CLIPVisionModel), folder)
+    model = load_pretrained(with_conv_tower(CLIPVisionModel), folder, may_hold=OTHER_HALF)
     processor = load_image_processor(CLIPImageProcessor, folder)
     return ImageEncoder(model.to(device=device, dtype=dtype), processor)

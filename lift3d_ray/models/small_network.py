@@ -40,7 +40,7 @@ def load_network(folder: Path, build: Callable[..., _Network], what: str) -> _Ne
 
     Args:
         folder: as ``save_network`` left it.
-        build: the class, taking ``image_size``, ``widths`` and ``hidden_size``.
+        build: the class, taking what ``config.json`` names: whole numbers and lists of them.
         what: its name for people, such as "a pose regressor".
 
     Raises:
@@ -52,9 +52,7 @@ def load_network(folder: Path, build: Callable[..., _Network], what: str) -> _Ne
     facts: dict[str, Any] = read_config(folder)
     try:
         network = build(
-            image_size=int(facts["image_size"]),
-            widths=tuple(int(width) for width in facts["widths"]),
-            hidden_size=int(facts["hidden_size"]),
+            **{name: tuple(map(int, value)) if isinstance(value, list) else int(value) for name, value in facts.items()}
         )
         network.load_state_dict(load_file(str(folder / WEIGHTS)))
     except (KeyError, TypeError, ValueError, OSError, RuntimeError, SafetensorError) as error:

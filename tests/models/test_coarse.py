@@ -37,11 +37,22 @@ def test_a_saved_model_answers_the_same_with_probabilities_and_colours(tmp_path:
 
 def test_slices_are_the_network_s_channels_in_order() -> None:
     network = _network()
-    answer = CoarseEstimator(network).estimate(_picture(64))
-    picture = torch.from_numpy(_picture(64)).permute(2, 0, 1)[None].float() / 255
+    even = _picture(64)
+    even[:, 32:] = even[:, 31::-1]
+    answer = CoarseEstimator(network).estimate(even)
+    picture = torch.from_numpy(even).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         filled, _ = network(picture)
-    np.testing.assert_allclose(answer.filled_SSD[5, 9], torch.sigmoid(filled[0, :, 5, 9]).numpy(), atol=1e-5)
+    wanted = torch.sigmoid((filled + filled.flip(-1)) / 2)
+    np.testing.assert_allclose(answer.filled_SSD[5, 9], wanted[0, :, 5, 9].numpy(), atol=1e-5)
+
+
+def test_a_mirrored_picture_has_the_mirrored_solid() -> None:
+    estimator = CoarseEstimator(_network())
+    straight = estimator.estimate(_picture(64))
+    mirrored = estimator.estimate(np.ascontiguousarray(_picture(64)[:, ::-1]))
+    np.testing.assert_allclose(mirrored.filled_SSD, straight.filled_SSD[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(mirrored.back_rgb_SSC, straight.back_rgb_SSC[:, ::-1], atol=1e-6)
 
 
 def test_a_picture_of_floats_is_refused() -> None:

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from lift3d_ray.errors import BundleError
+from lift3d_ray.models.clip import load_clip
 from lift3d_ray.models.image_encoder import load_image_encoder
-from lift3d_ray.toybox.training.vision import new_image_encoder, write_image_encoder
+from tests.models.small_clip import write_untrained_clip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    where = tmp_path_factory.mktemp("bundle") / "image_encoder"
-    write_image_encoder(where, new_image_encoder().vision_model)
+    where = tmp_path_factory.mktemp("bundle") / "clip"
+    write_untrained_clip(where)
     return where
 
 
@@ -40,6 +40,25 @@ def test_the_same_picture_gives_the_same_tokens_and_another_gives_others(folder:
     first = encoder.tokens(picture(1, 64))
     np.testing.assert_array_equal(first, encoder.tokens(picture(1, 64)))
     assert np.abs(first - encoder.tokens(picture(2, 64))).max() > 1e-3
+
+
+def test_it_sees_as_the_whole_clip_does(folder: Path) -> None:
+    encoder, whole = load_image_encoder(folder), load_clip(folder)
+    pixels = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(
+        encoder.model(pixel_values=pixels).pooler_output, whole.model.vision_model(pixel_values=pixels).pooler_output
+    )
+
+
+def test_parameters_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "decoder.weight": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BundleError, match="decoder"):
+        load_image_encoder(tmp_path)
 
 
 def test_a_published_layout_keeps_its_vit(tmp_path: Path) -> None:

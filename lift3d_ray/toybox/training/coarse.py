@@ -21,7 +21,8 @@ from lift3d_ray.types import Int64, UInt8
 
 BATCH = 32
 HIDDEN = 64
-_RECOLOURED_SHARE = 0.3
+DEEP_BLOCKS = 3
+_RECOLOURED_SHARE = 0.6
 _FILLED_WEIGHT = 10.0
 _CHUNK = 125
 
@@ -48,9 +49,13 @@ class CoarseTask:
     ) -> None:
         torch.manual_seed(seed)  # noqa: TID251  (torch's own initialisers take no generator)
         self._train, self._held_out, self._size = train, held_out, batch_size
-        self.network = CoarseNetwork(image_size=IMAGE_SIZE, widths=tuple(TOWER_WIDTHS), hidden_size=HIDDEN)
+        self.network = CoarseNetwork(
+            image_size=IMAGE_SIZE, widths=tuple(TOWER_WIDTHS), hidden_size=HIDDEN, deep_blocks=DEEP_BLOCKS
+        )
         if tower is not None:
-            self.network.encoder.stages.load_state_dict(cast(Any, tower).encoder.stages.state_dict())
+            # The blocks that the tower does not have keep their own start.
+            stages = cast(Any, tower).encoder.stages.state_dict()
+            self.network.encoder.stages.load_state_dict(stages, strict=False)
 
     def modules(self) -> dict[str, nn.Module]:
         """The network."""

@@ -17,8 +17,8 @@ from lift3d_ray.toybox import shards
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
 from lift3d_ray.toybox.solidity import solid_view
+from lift3d_ray.toybox.training.toys import data_toy
 from lift3d_ray.toybox.training.views import frame_subject
-from lift3d_ray.toybox.world import sample_object
 from lift3d_ray.types import UInt8
 
 PICTURE_PX = 64
@@ -45,7 +45,14 @@ class CoarseSet:
 def build_coarse(folder: Path, *, toys: int, split: Split = Split.TRAIN, workers: int = 1) -> None:
     """Write the missing shards of pictures of ``toys`` toys; a killed build goes on where it stopped."""
     make = partial(_rows, split=split)
-    settings = {"kind": "coarse", "split": split.value, "side": SIDE, "slices": SLICES, "reach": DEPTH_REACH}
+    settings = {
+        "kind": "coarse",
+        "split": split.value,
+        "warped": split is Split.TRAIN,
+        "side": SIDE,
+        "slices": SLICES,
+        "reach": DEPTH_REACH,
+    }
     shards.build(
         folder, make, count=toys * PICTURES, per_shard=_TOYS_A_SHARD * PICTURES, settings=settings, workers=workers
     )
@@ -64,7 +71,7 @@ def _rows(rows: range, *, split: Split) -> shards.Arrays:
 
 def _picture(row: int, split: Split) -> dict[str, UInt8]:
     """One picture framed as a subject crop is, from where a photographer would stand."""
-    toy = sample_object(row // PICTURES, split=split)
+    toy = data_toy(row // PICTURES, split=split)
     rng = np.random.default_rng([row, 23])
     camera = orbit_c2w(rng.uniform(0, 360), rng.uniform(-8, 45))
     offset = rng.normal(0, 0.02, 2)

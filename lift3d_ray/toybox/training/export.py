@@ -28,7 +28,6 @@ ROLES = (
     "text_encoder",
     "tokenizer",
     "scheduler",
-    "image_encoder",
     "view_unet",
     "controlnet",
 )
@@ -69,5 +68,7 @@ def write_bundle_file(bundle: Path) -> None:
     """``bundle.json`` over the roles that are there, and the scheduler's folder."""
     new_scheduler().save_pretrained(str(bundle / "scheduler"))
     roles = {role: role for role in ROLES if (bundle / role).is_dir()}
+    # The view prior sees its reference by CLIP, as Zero-1-to-3 does.
+    roles |= {"image_encoder": "clip"} if {"clip", "view_unet"} <= roles.keys() else {}
     facts = {"name": "toybox", "image_size": IMAGE_SIZE, "latent_pack": LATENT_PACK, "roles": roles}
     (bundle / "bundle.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.toybox.training.views import ViewSet
+from lift3d_ray.toybox.training.views import ViewSet, join_views
 from lift3d_ray.types import UInt8
 
 
@@ -34,6 +34,19 @@ class LatentViews:
     target_NTCHW: Tensor
     reference_NRCHW: Tensor
     reference_NRTD: Tensor | None = None
+
+
+def join_latents(first: LatentViews, second: LatentViews) -> LatentViews:
+    """The toys of both."""
+    tokens = None
+    if first.reference_NRTD is not None and second.reference_NRTD is not None:
+        tokens = torch.cat([first.reference_NRTD, second.reference_NRTD])
+    return LatentViews(
+        views=join_views(first.views, second.views),
+        target_NTCHW=torch.cat([first.target_NTCHW, second.target_NTCHW]),
+        reference_NRCHW=torch.cat([first.reference_NRCHW, second.reference_NRCHW]),
+        reference_NRTD=tokens,
+    )
 
 
 def over_white(rgba: UInt8) -> Tensor:

@@ -19,7 +19,7 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "perception-data": train_perception.build_perception_data,
     "vae": train_priors.train_codec,
     "captioner": train_perception.train_captioner,
-    "image_encoder": train_priors.make_image_encoder,
+    "clip": train_perception.train_clip,
     "view_unet": train_priors.train_view_prior,
     "unet": train_priors.train_text_prior,
     "controlnet": train_priors.train_controlnet,
@@ -28,7 +28,6 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "depth": train_perception.train_depth,
     "pose": train_perception.train_pose,
     "coarse": train_perception.train_coarse,
-    "clip": train_perception.train_clip,
 }
 """What can be made, in an order in which each finds what it needs."""
 

@@ -26,7 +26,7 @@ from lift3d_ray.toybox.training.train_priors import Workshop
 
 SCENES = 12_000
 HELD_OUT_SCENES = 1_000
-COARSE_TOYS = 12_000
+COARSE_TOYS = 20_000
 COARSE_HELD_OUT_TOYS = 250
 
 

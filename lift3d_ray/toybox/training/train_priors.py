@@ -8,29 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pixel_unshuffle
 
-from lift3d_ray.models.captioner import load_captioner
 from lift3d_ray.models.image_encoder import load_image_encoder
 from lift3d_ray.models.latents import LatentCodec, load_codec
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.training.codec import STEM, CodecTask, DecoderTask, PictureSource
 from lift3d_ray.toybox.training.export import IMAGE_SIZE, LATENT_PACK, save_half, set_latent_scale
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
-from lift3d_ray.toybox.training.latents import LatentViews, encode_views, over_white
+from lift3d_ray.toybox.training.latents import LatentViews, encode_views, join_latents, over_white
 from lift3d_ray.toybox.training.priors import ControlTask, TextTask, ViewTask
 from lift3d_ray.toybox.training.tokenizers import toybox_vocabulary, write_clip_tokenizer
-from lift3d_ray.toybox.training.views import ViewSet, build_views, load_views
-from lift3d_ray.toybox.training.vision import write_image_encoder
+from lift3d_ray.toybox.training.views import ViewSet, build_views, load_views, mirror_views
 
 Tell = Callable[[str], None]
 
-TRAIN_TOYS = 12_000
+TRAIN_TOYS = 16_000
 HELD_OUT_TOYS = 500
 CODEC_SHARDS = 16
 
@@ -86,19 +83,11 @@ def train_decoder(shop: Workshop) -> None:
     save_half(task.autoencoder, shop.bundle / "vae", figures)
 
 
-def make_image_encoder(shop: Workshop) -> None:
-    """What the view prior sees its references by: the captioner's tower of the day, kept, since a prior knows no other.
-
-    An encoder that is there stays; a new one asks for a new view prior.
-    """
-    folder = shop.bundle / "image_encoder"
-    if not (folder / "config.json").exists():
-        write_image_encoder(folder, cast(Any, load_captioner(shop.bundle / "captioner").model).vision_model)
-
-
 def train_view_prior(shop: Workshop) -> None:
-    """The view-conditioned prior."""
-    task = ViewTask(_latents(shop, "views"), _latents(shop, "views_heldout"), _codec(shop))
+    """The view-conditioned prior, which sees its references by CLIP's tower."""
+    # Half of the pairs are mirror images: without them the prior learns the training toys by heart.
+    pairs = join_latents(_latents(shop, "views"), _latents(shop, "views", mirrored=True))
+    task = ViewTask(pairs, _latents(shop, "views_heldout"), _codec(shop))
     figures = train(
         task, shop.plan(5000, 8e-4, warmup_steps=200, validate_every=500), shop.work / "view_unet", progress=shop.tell
     )
@@ -159,12 +148,14 @@ def _flat(rgba: np.ndarray) -> np.ndarray:
     return rgba.reshape(-1, *rgba.shape[-3:])
 
 
-def _latents(shop: Workshop, name: str) -> LatentViews:
+def _latents(shop: Workshop, name: str, *, mirrored: bool = False) -> LatentViews:
     """The views through the bundle's codec and image encoder, computed once and kept in the work folder."""
     views = load_views(shop.work / name)
-    stored = shop.work / f"{name}-latents.pt"
+    if mirrored:
+        views = mirror_views(views)
+    stored = shop.work / f"{name}{'-mirrored' * mirrored}-latents.pt"
     if not stored.exists():
-        encoded = encode_views(views, _codec(shop), load_image_encoder(shop.bundle / "image_encoder"))
+        encoded = encode_views(views, _codec(shop), load_image_encoder(shop.bundle / "clip"))
         torch.save(
             {
                 "target": encoded.target_NTCHW,

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from lift3d_ray.cameras import Framing, orbit_c2w, project, wrap_deg
 from lift3d_ray.toybox.attributes import describe
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
-from lift3d_ray.toybox.world import ToyObject, sample_object
+from lift3d_ray.toybox.training.toys import data_toy
+from lift3d_ray.toybox.world import ToyObject
 from lift3d_ray.types import Float32, UInt8
 
 SIZE = 64
@@ -112,6 +113,24 @@ def load_views(folder: Path, *, limit: int | None = None) -> ViewSet:
     return ViewSet(captions=captions, classes=classes, **joined)
 
 
+def join_views(first: ViewSet, second: ViewSet) -> ViewSet:
+    """The toys of both."""
+    joined = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _ARRAYS}
+    return ViewSet(captions=first.captions + second.captions, classes=first.classes + second.classes, **joined)
+
+
+def mirror_views(views: ViewSet) -> ViewSet:
+    """Every toy's mirror image: left and right exchanged, so seen from the other side."""
+    flipped = {name: getattr(views, name)[..., ::-1, :] for name in ("target_rgba", "reference_rgba")}
+    return replace(
+        views,
+        target_disparity=views.target_disparity[..., ::-1],
+        target_azimuth_deg=-views.target_azimuth_deg,
+        reference_azimuth_deg=-views.reference_azimuth_deg,
+        **flipped,
+    )
+
+
 def frame_subject(obj: ToyObject, c2w_44: Float32, fill: float, *, offset: tuple[float, float] = (0, 0)) -> Framing:
     """The framing whose picture the toy's bounding box fills to ``fill``, moved by ``offset`` half widths."""
     xy, _ = project(obj.vertices, c2w_44, 2)
@@ -132,7 +151,7 @@ def _write_shard(folder: Path, index: int, split: Split, seed: int) -> None:
     captions, classes = [], []
     for k in range(index * SHARD, (index + 1) * SHARD):
         rng = np.random.default_rng([seed, k, 7])
-        toy = sample_object(k, split=split)
+        toy = data_toy(k, split=split)
         for name, value in {**_targets(toy, rng), **_references(toy, rng)}.items():
             rows[name].append(value)
         captions.append(describe(toy.attributes, None, None))

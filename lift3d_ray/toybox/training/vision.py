@@ -1,16 +1,11 @@
-"""The convolutional picture tower that four roles have alike, by itself too, and side tasks that teach it faster."""
+"""The convolutional picture tower that several roles have alike, and side tasks that teach it faster."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lift3d_ray.models.conv_vision import with_conv_tower
-from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.phrases import CHOICES, UNSAID
 
 IMAGE_SIZE = 64
@@ -29,24 +24,6 @@ def tower_config() -> dict[str, object]:
         "num_attention_heads": 4,
         "conv_widths": TOWER_WIDTHS,
     }
-
-
-def new_image_encoder() -> Any:
-    """The tower by itself, as a ``CLIPVisionModel``, untrained."""
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    return with_conv_tower(CLIPVisionModel)(CLIPVisionConfig(**cast(Any, tower_config())))
-
-
-def write_image_encoder(folder: Path, tower: nn.Module) -> None:
-    """A trained tower as the official folder of an image encoder."""
-    from transformers import CLIPImageProcessor
-
-    encoder = new_image_encoder()
-    encoder.vision_model.load_state_dict(tower.state_dict())
-    save_half(encoder, folder, {})
-    side = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    CLIPImageProcessor(size=side, crop_size=side).save_pretrained(str(folder))
 
 
 class AttributeHeads(nn.Module):

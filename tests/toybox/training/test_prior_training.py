@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.models.bundle import load_bundle
 from lift3d_ray.models.latents import load_codec
-from lift3d_ray.toybox import Split
+from lift3d_ray.toybox import Split, sample_object
+from lift3d_ray.toybox.render import render
 from lift3d_ray.toybox.training import train_priors, views
 from lift3d_ray.toybox.training.codec import lay_linear_path, new_autoencoder, principal_patches, reconstruct
 from lift3d_ray.toybox.training.export import write_bundle_file
 from lift3d_ray.toybox.training.latents import over_white
 from lift3d_ray.toybox.training.train_priors import Workshop
-from lift3d_ray.toybox.training.views import build_views, load_views
-from lift3d_ray.toybox.training.vision import new_image_encoder, write_image_encoder
+from lift3d_ray.toybox.training.views import build_views, join_views, load_views, mirror_views
+from tests.models.small_clip import write_untrained_clip
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,22 @@ def test_views_are_framed_as_promised(shop: Workshop) -> None:
         assert 0.68 < longer / 64 < 0.9
 
 
+def test_mirrored_views_are_the_toys_seen_from_the_other_side(shop: Workshop) -> None:
+    plain = load_views(shop.work / "views")
+    both = join_views(plain, mirror_views(plain))
+    assert len(both.captions) == len(both.classes) == len(both.target_rgba) == 12
+    np.testing.assert_array_equal(both.target_rgba[6:], plain.target_rgba[..., ::-1, :])
+    np.testing.assert_array_equal(both.target_disparity[6:], plain.target_disparity[..., ::-1])
+    np.testing.assert_array_equal(both.reference_azimuth_deg[6:], -plain.reference_azimuth_deg)
+    # A ball-like thing would not tell: seen from azimuth a, the mirrored toy is what the toy is from -a.
+    toy = sample_object(0, split=Split.TRAIN)
+    flip = np.array([-1, 1, 1], np.float32)
+    other = replace(toy, vertices=toy.vertices * flip, normals=toy.normals * flip, faces=toy.faces[:, ::-1])
+    seen = render(toy, orbit_c2w(30.0, 10.0), size=32).alpha[0]
+    from_the_other_side = render(other, orbit_c2w(-30.0, 10.0), size=32).alpha[0]
+    assert np.abs(seen[:, ::-1] - from_the_other_side).mean() < 0.01
+
+
 def test_the_codec_starts_as_a_principal_component_analysis(shop: Workshop) -> None:
     pictures = over_white(load_views(shop.work / "views").target_rgba)
     autoencoder = new_autoencoder()
@@ -62,14 +82,15 @@ def test_every_role_trains_and_loads(shop: Workshop) -> None:
     train_priors.train_decoder(shop)
     after = load_codec(shop.bundle / "vae", image_size=32, pack=1).encode(torch.ones(1, 3, 32, 32) * 0.3)
     torch.testing.assert_close(after, before)
-    write_image_encoder(shop.bundle / "image_encoder", new_image_encoder().vision_model)
+    write_untrained_clip(shop.bundle / "clip")
     train_priors.train_view_prior(shop)
     train_priors.train_text_prior(shop)
     train_priors.train_controlnet(shop)
-    for role in ("segmenter", "captioner", "depth", "clip"):
+    for role in ("segmenter", "captioner", "depth"):
         (shop.bundle / role).mkdir()
     write_bundle_file(shop.bundle)
     bundle = load_bundle(shop.bundle)
     assert bundle.has_view_prior
     assert bundle.optional_path("controlnet") is not None
+    assert bundle.path("image_encoder") == bundle.path("clip")
     assert len(bundle.digest) == 16

@@ -40,6 +40,11 @@ def test_the_captioner_is_trained_and_written(data: Path, tmp_path: Path) -> Non
 def test_the_encoder_is_trained_and_written(data: Path, tmp_path: Path) -> None:
     train_captioner(data, data, tmp_path / "captioner", tmp_path / "bundle" / "captioner", plan=PLAN)
     train_clip(data, data, tmp_path / "clip", tmp_path / "bundle" / "clip", plan=PLAN)
+    # The tower stays the captioner's, statistics and all.
+    tower = load_captioner(tmp_path / "bundle" / "captioner").model.vision_model.state_dict()
+    kept = load_clip(tmp_path / "bundle" / "clip").model.vision_model.state_dict()
+    for name, value in tower.items():
+        torch.testing.assert_close(kept[name], value)
     vectors = load_clip(tmp_path / "bundle" / "clip").encode_texts(["a red mug", "a photo of a blue car, side view"])
     assert vectors.shape == (2, 96)
 
