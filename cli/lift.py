@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lift3d_ray.cli import options
-from lift3d_ray.errors import ConfigError
+from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Quality, by_name
 
 if TYPE_CHECKING:
     from lift3d_ray.subject.select import Selection
+    from lift3d_ray.types import MaskProposal
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -33,6 +34,14 @@ def lift(
     box: Annotated[
         str | None, typer.Option("--box", metavar="X0,Y0,X1,Y1", help="A box around the subject, in pixels.")
     ] = None,
+    select: Annotated[
+        str,
+        typer.Option(
+            "--select",
+            metavar="auto|all|WORDS",
+            help="The main subject, every thing in the picture (a folder each), or what the words say: 'the blue mug'.",
+        ),
+    ] = options.AUTO,
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="What it is, in place of the captioner's words.")
     ] = None,
@@ -43,9 +52,9 @@ def lift(
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
-    """Lift one picture in this process. Without a point or a box, its main subject is taken."""
+    """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = by_name(recipe, quality)
-    selection = read_selection(photo, point or [], not_point or [], box)
+    selection = read_selection(photo, point or [], not_point or [], box, select)
 
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
@@ -54,23 +63,12 @@ def lift(
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.photo import load_photo
-    from lift3d_ray.store.keys import picture_seed
+    from lift3d_ray.store.keys import picture_seed, slug
+    from lift3d_ray.subject.select import every_subject
 
-    started = time.monotonic()
     picture = load_photo(photo)
     weights = load_bundle(bundle)
-    with lift_watch(sys.stderr, quiet=quiet) as watch:
-        asset = lifting.lift(
-            picture,
-            load_models(weights, device=device),
-            chosen,
-            # The seed that a run with this seed gives the picture, so that both make the same asset.
-            seed=picture_seed(seed, picture.digest),
-            tools=lifting.load_tools(weights, device=device),
-            selection=selection,
-            prompt=prompt,
-            report=watch,
-        )
+    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
         photo_name=picture.name,
@@ -82,13 +80,48 @@ def lift(
         bundle=weights.name,
         bundle_digest=weights.digest,
     )
-    written = write_asset(asset, out, provenance)
-    if not quiet:
-        print(f"{asset.perception.caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+
+    def lift_one(mask: MaskProposal | None, number: int) -> None:
+        """One thing of the picture; several have a folder each."""
+        started = time.monotonic()
+        with lift_watch(sys.stderr, quiet=quiet) as watch:
+            asset = lifting.lift(
+                picture,
+                shared,
+                chosen,
+                # The seed that a run with this seed gives the picture, so that both make the same asset.
+                seed=picture_seed(seed, picture.digest if number == 0 else f"{picture.digest}#{number}"),
+                tools=tools,
+                selection=selection,
+                mask=mask,
+                prompt=prompt,
+                report=watch,
+            )
+        caption = asset.perception.caption
+        folder = out if mask is None else out / f"{number + 1:02d}-{slug(caption)}"
+        written = write_asset(asset, folder, provenance)
+        if not quiet:
+            print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+
+    if select != options.ALL:
+        lift_one(None, 0)
+        return
+    failed = 0
+    for number, mask in enumerate(every_subject(picture, shared.segmenter)):
+        try:
+            lift_one(mask, number)
+        except Lift3DError as error:
+            # One thing's trouble is not the others'.
+            print(f"lift3d-ray: thing {number + 1}: {error}", file=sys.stderr)
+            failed += 1
+    if failed:
+        raise typer.Exit(1)
 
 
-def read_selection(photo: Path, points: list[str], not_points: list[str], box: str | None) -> Selection:
-    """What was pointed at, in pixels of the picture as it is on disk, turned upright.
+def read_selection(
+    photo: Path, points: list[str], not_points: list[str], box: str | None, select: str = options.AUTO
+) -> Selection:
+    """What was pointed at, in pixels of the picture as it is on disk, turned upright, or said in words.
 
     Raises:
         ConfigError: it contradicts itself or lies outside the picture.
@@ -97,8 +130,11 @@ def read_selection(photo: Path, points: list[str], not_points: list[str], box: s
     from lift3d_ray.photo import DEFAULT_LIMITS, PhotoLimits, load_photo
     from lift3d_ray.subject.select import AUTOMATIC, Selection
 
-    if not points and not not_points and box is None:
-        return AUTOMATIC
+    pointed = bool(points or not_points or box is not None)
+    if pointed and select != options.AUTO:
+        raise ConfigError(f"a subject is pointed at or selected, not both; got points or a box and --select {select!r}")
+    if not pointed:
+        return AUTOMATIC if select in (options.AUTO, options.ALL) else Selection(words=select)
     clicks: list[Point] = [options.parse_point(text) for text in [*points, *not_points]]
     edges: Box | None = None if box is None else options.parse_box(box)
     # Pixels are counted at the file's own size, which the working size may be smaller than.

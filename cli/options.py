@@ -18,6 +18,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summ
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
 
+AUTO, ALL = "auto", "all"
+"""Of ``--select``: the main subject, and every thing in the picture."""
+
 
 def parse_point(text: str) -> tuple[float, float]:
     """``210,340`` as (x, y)."""

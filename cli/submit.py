@@ -27,6 +27,12 @@ def submit(
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
+    select: Annotated[
+        str,
+        typer.Option(
+            "--select", metavar="auto|WORDS", help="Of each picture its main subject, or what the words say: 'the mug'."
+        ),
+    ] = options.AUTO,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Optimisers at once; by default what the machine or cluster carries.")
     ] = None,
@@ -47,8 +53,11 @@ def submit(
     from lift3d_ray.batch.progress import show
     from lift3d_ray.batch.submit import Options
     from lift3d_ray.batch.submit import submit as run
+    from lift3d_ray.subject.select import AUTOMATIC, Selection
 
     chosen = by_name(recipe, quality)
+    if select == options.ALL:
+        raise ConfigError("a run lifts one thing of each picture; for every thing of a picture use lift --select all")
     try:
         with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
@@ -57,6 +66,7 @@ def submit(
                 chosen,
                 bundle=bundle,
                 seed=seed,
+                selection=AUTOMATIC if select == options.AUTO else Selection(words=select),
                 retry_failed=retry_failed,
                 dry_run=dry_run,
                 options=Options(address=address, workers=workers, grows=grows),

@@ -43,7 +43,7 @@ from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.subject.crop import crop_subject
 from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
-from lift3d_ray.types import Asset, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
+from lift3d_ray.types import Asset, MaskProposal, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
 
 if TYPE_CHECKING:
     from typing import Any
@@ -99,6 +99,7 @@ def lift(
     seed: int,
     tools: SceneTools,
     selection: Selection = AUTOMATIC,
+    mask: MaskProposal | None = None,
     prompt: str | None = None,
     report: Report = silent,
 ) -> Asset:
@@ -111,6 +112,7 @@ def lift(
         seed: the same seed gives the same asset on the same machine.
         tools: what the scene keeps to itself.
         selection: what to lift; the main subject by default.
+        mask: the subject where it is chosen already, instead of ``selection``.
         prompt: the subject in words, instead of the captioner's.
         report: told about the stages.
 
@@ -119,7 +121,7 @@ def lift(
         PriorError: the prior failed.
         OptimizationFailed: the field diverged or came out empty.
     """
-    perception = perceive(photo, models, recipe, selection=selection, prompt=prompt, report=report)
+    perception = perceive(photo, models, recipe, selection=selection, mask=mask, prompt=prompt, report=report)
     return optimize(perception, models.prior, recipe, seed=seed, tools=tools, report=report)
 
 
@@ -129,12 +131,14 @@ def perceive(
     recipe: Recipe,
     *,
     selection: Selection = AUTOMATIC,
+    mask: MaskProposal | None = None,
     prompt: str | None = None,
     report: Report = silent,
 ) -> Perception:
-    """What the shared models see in a photo: subject, words, depth."""
+    """What the shared models see in a photo: subject, words, depth; arguments as of ``lift``."""
     report(Progress(stage="segment", step=0, steps=1))
-    mask = select_subject(photo, models.segmenter, selection)
+    if mask is None:
+        mask = select_subject(photo, models.segmenter, selection, models.clip)
     subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
     report(Progress(stage="caption", step=0, steps=1))
     caption = describe(subject, models.captioner)

@@ -22,7 +22,7 @@ def open_perceive(context: RunContext) -> Perceive:
     def perceive_bytes(data: bytes, *, name: str) -> Perceived:
         photo = read_photo(data, name=name)
         height, width = photo.rgb_HWC.shape[:2]
-        perception = perceive(photo, models, context.recipe)
+        perception = perceive(photo, models, context.recipe, selection=context.selection)
         return Perceived(perception=perception, photo_height_px=height, photo_width_px=width)
 
     return perceive_bytes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from lift3d_ray.batch.resources import Share
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.store.keys import Settings
+from lift3d_ray.subject.select import AUTOMATIC, Selection
 from lift3d_ray.types import Asset, Perception, Progress
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class RunContext:
         recipe: the recipe.
         bundle: name or folder of the model bundle.
         app_name: Serve application that holds the models.
+        selection: what to lift of each picture.
         retry_failed: lift again what failed for good before.
     """
 
@@ -38,6 +40,7 @@ class RunContext:
     recipe: Recipe
     bundle: str
     app_name: str
+    selection: Selection = AUTOMATIC
     retry_failed: bool = False
 
 

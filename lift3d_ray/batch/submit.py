@@ -23,6 +23,7 @@ from lift3d_ray.store.ledger import InputRow, Ledger
 from lift3d_ray.store.manifest import compact
 from lift3d_ray.store.publish import sweep
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import AUTOMATIC, Selection
 
 if TYPE_CHECKING:
     from lift3d_ray.deployments.app import ServeArgs
@@ -54,6 +55,7 @@ def submit(
     *,
     bundle: str = "toybox",
     seed: int = 0,
+    selection: Selection = AUTOMATIC,
     retry_failed: bool = False,
     dry_run: bool = False,
     options: Options | None = None,
@@ -71,6 +73,7 @@ def submit(
         recipe: the recipe.
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
+        selection: what to lift of each picture.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
         options: how to use a cluster.
@@ -92,10 +95,11 @@ def submit(
     context = RunContext(
         run=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}",
         out=folder.absolute,
-        settings=_settings(recipe, bundle, seed),
+        settings=_settings(recipe, bundle, seed, selection),
         recipe=recipe,
         bundle=bundle,
         app_name="models",
+        selection=selection,
         retry_failed=retry_failed,
     )
     run = _Run(context=context, listing=listing, folder=folder, started=started, watch=on_progress)
@@ -108,13 +112,14 @@ def submit(
     return run.lift(options or Options(), route)
 
 
-def _settings(recipe: Recipe, bundle: str, seed: int) -> Settings:
+def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection) -> Settings:
     return Settings(
         recipe=recipe.name,
         quality=str(recipe.quality),
         recipe_digest=recipe.digest,
         bundle_digest=_bundle_digest(bundle),
         run_seed=seed,
+        selection=selection.text,
     )
 
 

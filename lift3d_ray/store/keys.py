@@ -87,5 +87,9 @@ def folder_name(name: str, key: str) -> str:
         key: the lift's key.
     """
     stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name.rstrip("/").rsplit("/", 1)[-1])
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()[:40].strip("-")
-    return f"{slug or 'picture'}-{key[:12]}"
+    return f"{slug(stem)}-{key[:12]}"
+
+
+def slug(words: str) -> str:
+    """Words as part of a folder's name, at most 40 letters, digits and dashes: "A blue Mug!" becomes a-blue-mug."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower()[:40].strip("-") or "picture"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lift3d_ray.subject.crop import context_crop, crop_subject, to_crop_px, to_photo_px
-from lift3d_ray.subject.select import AUTOMATIC, Selection, cutout_mask, select_subject
+from lift3d_ray.subject.cutout import cutout_mask
+from lift3d_ray.subject.select import AUTOMATIC, Selection, every_subject, select_subject
 
 __all__ = [
     "AUTOMATIC",
@@ -11,6 +12,7 @@ __all__ = [
     "context_crop",
     "crop_subject",
     "cutout_mask",
+    "every_subject",
     "select_subject",
     "to_crop_px",
     "to_photo_px",

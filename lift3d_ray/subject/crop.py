@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.subject import masks
+from lift3d_ray.subject.cutout import cutout_mask
 from lift3d_ray.subject.resample import Grid
-from lift3d_ray.subject.select import cutout_mask
 from lift3d_ray.types import Bool, CropMap, Float32, MaskProposal, Photo, Subject
 
 _CUTOUT_PIECE_PART = 0.001

@@ -1,4 +1,4 @@
-"""Photo -> the one mask that is the subject: by the photo's own transparency, a click, a box, or automatically."""
+"""Photo -> the mask that is the subject: by the photo's own transparency, a click, a box, words, or automatically."""
 
 from __future__ import annotations
 
@@ -8,39 +8,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from lift3d_ray.errors import BundleError, ConfigError, NoSubject
-from lift3d_ray.models.roles import Segmenter
+from lift3d_ray.models.roles import ImageTextEncoder, Segmenter
+from lift3d_ray.subject.cutout import MAX_COVER, cutout_mask
 from lift3d_ray.subject.masks import bounding_box
+from lift3d_ray.subject.words import closest_to
 from lift3d_ray.types import Bool, MaskProposal, Photo, SegmentQuery
 
 MIN_COVER = 0.002
 """Least part of the picture that a subject covers."""
-MAX_COVER = 0.98
-"""Greatest part: what covers more has no outline to lift."""
 MIN_SUBJECT_PX = 12
 """Least longer side of a subject, pixels of the working picture."""
 _FLAT_LEVELS = 2
 _CLICK_REACH_PX = 2
+_NESTED = 0.5
+"""A mask of which more than this lies in another is a part of that one's thing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """What a person pointed at, in fractions of the upright picture: it holds at every working size.
 
-    Without points and box the choice is automatic.
+    Without points, box and words the choice is automatic.
 
     Attributes:
         points_xy_frac: clicks, x from the left and y from the top, each in [0, 1].
         labels: one a click, True = on the subject, False = not on it; empty means that all are on it.
         box_xyxy_frac: left, top, right, bottom of a box around the subject, each in [0, 1].
+        words: what it is, such as "the blue mug", instead of points and box.
     """
 
     points_xy_frac: tuple[tuple[float, float], ...] = ()
     labels: tuple[bool, ...] = ()
     box_xyxy_frac: tuple[float, float, float, float] | None = None
+    words: str | None = None
 
     def __post_init__(self) -> None:
         if self.labels and len(self.labels) != len(self.points_xy_frac):
             raise ConfigError(f"a selection needs one label a point: {len(self.points_xy_frac)} points, {self.labels}")
+        if self.words is not None and (self.points_xy_frac or self.box_xyxy_frac or not self.words.strip()):
+            raise ConfigError(f"a selection is by words, or by points and a box; got {self}")
         if self.points_xy_frac and self.box_xyxy_frac is None and not any(self.point_labels):
             raise ConfigError("a selection of negative points alone says nothing; add a point on the subject or a box")
         box = self.box_xyxy_frac or ()
@@ -75,14 +81,21 @@ class Selection:
         )
 
     @property
-    def is_automatic(self) -> bool:
-        """Whether nobody pointed at anything."""
-        return not self.points_xy_frac and self.box_xyxy_frac is None
+    def is_pointed(self) -> bool:
+        """Whether somebody pointed at a place in the picture."""
+        return bool(self.points_xy_frac) or self.box_xyxy_frac is not None
 
     @property
     def point_labels(self) -> tuple[bool, ...]:
         """One label a point, also where none were given."""
         return self.labels or (True,) * len(self.points_xy_frac)
+
+    @property
+    def text(self) -> str:
+        """The selection as text that names it among others: "auto" where nobody chose."""
+        if self.words is not None:
+            return f"words: {' '.join(self.words.lower().split())}"
+        return "auto" if not self.is_pointed else f"points {self.points_xy_frac} {self.labels} box {self.box_xyxy_frac}"
 
     def query(self, photo: Photo) -> SegmentQuery:
         """The selection as a question about one photo, in its pixels."""
@@ -102,41 +115,61 @@ AUTOMATIC = Selection()
 """The main subject, whatever it is."""
 
 
-def cutout_mask(photo: Photo) -> Bool | None:
-    """The mask that the photo's own transparency draws, (H, W) bool, or None where it draws none.
-
-    Opacity counts relative to the most opaque pixel, so a cut-out that is half-transparent throughout is whole. A
-    picture that is opaque nearly everywhere (rounded corners, a soft frame) is a photo, not a cut-out.
-    """
-    if photo.alpha_HW is None:
-        return None
-    mask_HW: Bool = photo.alpha_HW > 0.5 * photo.alpha_HW.max()
-    return mask_HW if mask_HW.mean() <= MAX_COVER else None
-
-
-def select_subject(photo: Photo, segmenter: Segmenter, selection: Selection = AUTOMATIC) -> MaskProposal:
+def select_subject(
+    photo: Photo,
+    segmenter: Segmenter,
+    selection: Selection = AUTOMATIC,
+    encoder: ImageTextEncoder | None = None,
+) -> MaskProposal:
     """Chooses the subject of a photo.
 
     Args:
         photo: the picture.
         segmenter: asked unless the photo is a cut-out and nobody pointed at anything.
-        selection: what a person pointed at.
+        selection: what a person pointed at, or the words for it.
+        encoder: finds the words' thing among the proposals.
 
     Returns:
-        The first of the segmenter's proposals that can be lifted; for a cut-out its own mask with score 1.
+        The first of the segmenter's proposals that can be lifted, or that nearest to the words; for a cut-out its own
+        mask with score 1.
 
     Raises:
         NoSubject: nothing plausible was found; the message says what was wrong with the best proposal.
         BundleError: the segmenter answered with a mask of another size than the picture's.
+        ConfigError: words without an encoder.
     """
-    own_HW = cutout_mask(photo) if selection.is_automatic else None
+    found = liftable_masks(photo, segmenter, selection)
+    if selection.words is None:
+        return found[0]
+    if encoder is None:
+        raise ConfigError("to select by words, an encoder of pictures and sentences is needed")
+    return closest_to(selection.words, photo, found, encoder)
+
+
+def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
+    """All things in a photo that can be lifted, the main one first; parts of a thing are not told beside it.
+
+    Raises:
+        NoSubject: there is none.
+        BundleError: as of ``select_subject``.
+    """
+    kept: list[MaskProposal] = []
+    for mask in liftable_masks(photo, segmenter, AUTOMATIC):
+        if all((mask.mask_HW & other.mask_HW).sum() <= _NESTED * mask.mask_HW.sum() for other in kept):
+            kept.append(mask)
+    return kept
+
+
+def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> list[MaskProposal]:
+    """The proposals that can be lifted, best first; arguments and errors as of ``select_subject``."""
+    own_HW = None if selection.is_pointed else cutout_mask(photo)
     if own_HW is not None:
         proposals, origin = [MaskProposal(mask_HW=own_HW, score=1.0)], "the cut-out"
     else:
         if np.ptp(photo.rgb_HWC.reshape(-1, 3), axis=0).max() <= _FLAT_LEVELS:
             raise NoSubject(f"{photo.name}: one colour throughout; wanted a subject that stands out")
         proposals, origin = segmenter.segment(selection.query(photo)), "the best proposal"
-    objection = "nothing stands out"
+    found, objection = [], "nothing stands out"
     for index, proposal in enumerate(proposals):
         if proposal.mask_HW.shape != photo.rgb_HWC.shape[:2]:
             raise BundleError(
@@ -145,9 +178,13 @@ def select_subject(photo: Photo, segmenter: Segmenter, selection: Selection = AU
             )
         why_not = _objection(proposal.mask_HW, photo, selection)
         if why_not is None:
-            return proposal
-        objection = f"{origin} {why_not}" if index == 0 else objection
-    raise NoSubject(f"{photo.name}: {objection}; crop the picture closer, or point at the subject by a click or box")
+            found.append(proposal)
+        elif index == 0:
+            objection = f"{origin} {why_not}"
+    if not found:
+        advice = "crop the picture closer, or point at the subject by a click or box"
+        raise NoSubject(f"{photo.name}: {objection}; {advice}")
+    return found
 
 
 def _objection(mask_HW: Bool, photo: Photo, selection: Selection) -> str | None:
@@ -160,7 +197,7 @@ def _objection(mask_HW: Bool, photo: Photo, selection: Selection) -> str | None:
         return f"is only {x1 - x0} x {y1 - y0} pixels; a subject needs {MIN_SUBJECT_PX} on its longer side"
     if not MIN_COVER <= cover <= MAX_COVER:
         return f"covers {cover:.2%} of the picture; a subject covers {MIN_COVER:.1%} to {MAX_COVER:.0%}"
-    if selection.is_automatic:
+    if not selection.is_pointed:
         corners = mask_HW[[0, 0, -1, -1], [0, -1, 0, -1]]
         return "reaches all four corners, as a background does" if corners.all() else None
     return _disagreement(mask_HW, selection.query(photo))

@@ -12,6 +12,7 @@ from PIL import Image
 import lift3d_ray.export.write
 import lift3d_ray.lifting
 import lift3d_ray.models.bundle
+import lift3d_ray.subject.select
 from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
 from lift3d_ray.cli.options import parse_box, parse_point
@@ -114,3 +115,43 @@ def test_garbled_boxes_are_refused() -> None:
 def test_a_garbled_point_is_wrong_use(calls: Calls, photo: Path, tmp_path: Path) -> None:
     assert main(["lift", str(photo), "--out", str(tmp_path), "--point", "here"]) == 2
     assert calls.lifted == {}
+
+
+def test_a_subject_may_be_named(calls: Calls, photo: Path, tmp_path: Path) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "the mug"]) == 0
+    assert calls.lifted["selection"].words == "the mug"
+
+
+def test_pointing_and_naming_at_once_is_wrong_use(
+    calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path), "--select", "all", "--point", "3,4"]) == 2
+    assert "not both" in capsys.readouterr().err
+    assert calls.lifted == {}
+
+
+def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
+    calls: Calls, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(segmenter="segmenter")
+    )
+    monkeypatch.setattr(lift3d_ray.subject.select, "every_subject", lambda photo, segmenter: ["one", "two", "three"])
+    seeds, folders = [], []
+
+    def lift(photo: Any, models: Any, recipe: Any, *, mask: str, seed: int, **settings: Any) -> Any:
+        seeds.append(seed)
+        if mask == "two":
+            raise NoSubject("too thin")
+        return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"))
+
+    def write(asset: Any, folder: Path, provenance: Any) -> Any:
+        folders.append(folder)
+        return SimpleNamespace(folder=folder)
+
+    monkeypatch.setattr(lift3d_ray.lifting, "lift", lift)
+    monkeypatch.setattr(lift3d_ray.export.write, "write_asset", write)
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "all"]) == 1
+    assert folders == [tmp_path / "out" / "01-a-red-mug-one", tmp_path / "out" / "03-a-red-mug-three"]
+    assert len(set(seeds)) == 3
+    assert capsys.readouterr().err == "lift3d-ray: thing 2: too thin\n"

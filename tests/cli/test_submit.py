@@ -142,6 +142,16 @@ def test_hands_over_what_was_typed(run: Put) -> None:
     assert got["options"] == batch.Options(address="auto", workers=2, grows=True)
 
 
+def test_a_subject_may_be_named_for_the_whole_run(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = run(summary(done=1))
+    assert main([*COMMAND, "--select", "the mug"]) == 0
+    assert fake.called_with["selection"].words == "the mug"
+    assert main(COMMAND) == 0
+    assert fake.called_with["selection"].text == "auto"
+    assert main([*COMMAND, "--select", "all"]) == 2
+    assert "lift --select all" in capsys.readouterr().err
+
+
 def test_says_what_became_of_the_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
     run(summary(done=2, skipped=1, failures=(failure("a.png"),), left_out=("notes.txt",)))
     main(COMMAND)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from lift3d_ray.errors import BundleError, ConfigError, NoSubject
-from lift3d_ray.subject.select import AUTOMATIC, Selection, cutout_mask, select_subject
-from lift3d_ray.types import Bool, Float32, MaskProposal, Photo, SegmentQuery
+from lift3d_ray.store import keys
+from lift3d_ray.subject import AUTOMATIC, Selection, cutout_mask, every_subject, select_subject
+from lift3d_ray.types import Bool, Float32, MaskProposal, Photo, SegmentQuery, UInt8
 from tests.bad_inputs import BorderSegmenter
 
 HEIGHT, WIDTH = 80, 120
@@ -159,8 +161,8 @@ def test_pixels_become_fractions() -> None:
     )
     assert selection == Selection(points_xy_frac=((0.25, 0.5),), box_xyxy_frac=(0.1, 0.1, 0.5, 0.9))
     assert selection.point_labels == (True,)
-    assert AUTOMATIC.is_automatic
-    assert not selection.is_automatic
+    assert not AUTOMATIC.is_pointed
+    assert selection.is_pointed
 
 
 @pytest.mark.parametrize(
@@ -176,3 +178,61 @@ def test_pixels_become_fractions() -> None:
 def test_senseless_selections_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Selection(**options)  # type: ignore[arg-type]
+
+
+class RedOrBlue:
+    """An encoder that knows two colours."""
+
+    def encode_images(self, images_BHWC: UInt8) -> Float32:
+        means = 255 - images_BHWC.reshape(len(images_BHWC), -1, 3).mean(1)
+        redness = (means[:, 2] - means[:, 0]) / 255
+        return np.stack([redness, -redness], axis=1).astype(np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        self.asked = list(texts)
+        return np.array([[1, 0] if "red" in text else [0, 1] for text in texts], np.float32)
+
+
+@pytest.mark.parametrize(("words", "mask"), [("the red box", LEFT), ("Blue  thing", RIGHT)])
+def test_words_choose_among_the_proposals(words: str, mask: Bool) -> None:
+    segmenter, encoder = Fixed([RIGHT, LEFT]), RedOrBlue()
+    chosen = select_subject(photo(), segmenter, Selection(words=words), encoder)
+    np.testing.assert_array_equal(chosen.mask_HW, mask)
+    assert segmenter.asked[0].points_xy_px == ()
+    assert encoder.asked == [{"the red box": "a red box", "Blue  thing": "a blue thing"}[words]]
+
+
+def test_words_never_choose_what_cannot_be_lifted() -> None:
+    chosen = select_subject(photo(), Fixed([box_mask(70, 30, 75, 33), LEFT]), Selection(words="blue"), RedOrBlue())
+    np.testing.assert_array_equal(chosen.mask_HW, LEFT)
+
+
+def test_words_need_an_encoder_and_no_points() -> None:
+    with pytest.raises(ConfigError, match="an encoder"):
+        select_subject(photo(), Fixed([LEFT, RIGHT]), Selection(words="red"))
+    for selection in ({"points_xy_frac": ((0.5, 0.5),)}, {"box_xyxy_frac": (0.1, 0.1, 0.9, 0.9)}):
+        with pytest.raises(ConfigError, match="by words, or by points"):
+            Selection(words="red", **selection)
+    with pytest.raises(ConfigError, match="by words"):
+        Selection(words=" ")
+
+
+def test_selections_are_named_apart() -> None:
+    selections = [
+        AUTOMATIC,
+        Selection(words="the mug"),
+        Selection(words="the jug"),
+        Selection(points_xy_frac=((0.5, 0.5),)),
+        Selection(points_xy_frac=((0.5, 0.5),), box_xyxy_frac=(0.1, 0.1, 0.9, 0.9)),
+    ]
+    assert len({selection.text for selection in selections}) == len(selections)
+    assert AUTOMATIC.text == keys.AUTOMATIC
+    assert Selection(words=" The  MUG").text == Selection(words="the mug").text
+
+
+def test_every_subject_is_told_once_and_its_parts_are_not() -> None:
+    handle, backdrop = box_mask(12, 22, 30, 40), np.ones((HEIGHT, WIDTH), bool)
+    found = every_subject(photo(), Fixed([backdrop, LEFT, handle, RIGHT]))
+    assert [mask.mask_HW.sum() for mask in found] == [LEFT.sum(), RIGHT.sum()]
+    with pytest.raises(NoSubject, match=r"covers 100\.00%"):
+        every_subject(photo(), Fixed([backdrop]))
