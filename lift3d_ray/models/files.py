@@ -36,19 +36,13 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def load_pretrained(
-    model_class: Pretrained,
-    folder: Path,
-    *,
-    may_lack: tuple[str, ...] = (),
-    may_hold: tuple[str, ...] = (),
-    **options: object,
+    model_class: Pretrained, folder: Path, *, may_lack: tuple[str, ...] = (), **options: object
 ) -> Any:
     """``model_class.from_pretrained`` on a local folder, float32, safetensors only, nothing fetched, nothing guessed.
 
     The model comes in evaluation mode, its parameters frozen.
 
-    ``may_lack`` names beginnings of parameters that published files leave out because the class never uses them,
-    ``may_hold`` of those that are there for another class that reads the same folder.
+    ``may_lack`` names beginnings of parameters that published files leave out because the class never uses them.
     ``options`` go to ``from_pretrained`` as they are (published classes differ in what they take).
 
     Raises:
@@ -74,7 +68,6 @@ def load_pretrained(
         raise BundleError(f"{folder} cannot be loaded as {name}: {error}") from error
     model, info = loaded
     info["missing_keys"] = [key for key in info["missing_keys"] if not str(key).startswith(may_lack)]
-    info["unexpected_keys"] = [key for key in info["unexpected_keys"] if not str(key).startswith(may_hold)]
     kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
     wrong = {kind: sorted(map(str, info[kind]))[:4] for kind in kinds if info[kind]}
     if wrong:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
 
-OTHER_HALF = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
-"""What a whole ``CLIPModel``'s folder holds besides."""
+OTHER_HALF = (r"^text_model\.", r"^text_projection\.", r"^visual_projection\.", r"^logit_scale$")
+"""What a whole ``CLIPModel``'s folder holds besides: parameters that are no fault."""
 
 
 class ImageEncoder:
@@ -78,6 +78,8 @@ def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = t
     """
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
-    model = load_pretrained(with_conv_tower(CLIPVisionModel), folder, may_hold=OTHER_HALF)
+    vision_half = with_conv_tower(CLIPVisionModel)
+    vision_half._keys_to_ignore_on_load_unexpected = list(OTHER_HALF)
+    model = load_pretrained(vision_half, folder)
     processor = load_image_processor(CLIPImageProcessor, folder)
     return ImageEncoder(model.to(device=device, dtype=dtype), processor)
