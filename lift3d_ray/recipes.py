@@ -103,14 +103,14 @@ class LossWeights:
         smooth_color: squared differences of the raw colour between neighbours.
     """
 
-    color: float = 4.0
+    color: float = 2.0
     mask: float = 4.0
     depth: float = 0.01
     latent: float = 0.0
     image: float = 1.0
     entropy: float = 0.02
     opacity: float = 0.0
-    smooth_density: float = 0.05
+    smooth_density: float = 0.2
     smooth_color: float = 0.005
 
     def __post_init__(self) -> None:
@@ -125,7 +125,9 @@ class OptimizeConfig:
     Attributes:
         steps: optimiser steps.
         resolutions: grid points along an axis; the steps are shared out equally among them.
-        learning_rate: Adam's rate on raw values, decayed to ``final_rate_fraction`` of it.
+        learning_rate: Adam's rate on raw colours, decayed to ``final_rate_fraction`` of it.
+        density_rate: the rate on raw densities as a share of that. Slower, since the first guess of the shape is worth
+            more than that of the colours: at the full rate a photo's stripes are carved as grooves.
         final_rate_fraction: see above.
         views: novel views a step.
         view_px: side of the rendered novel views; enlarged to the prior's size where smaller.
@@ -146,6 +148,7 @@ class OptimizeConfig:
     steps: int = 300
     resolutions: tuple[int, ...] = (48, 64)
     learning_rate: float = 0.1
+    density_rate: float = 0.3
     final_rate_fraction: float = 0.2
     views: int = 4
     view_px: int = 32
@@ -155,7 +158,7 @@ class OptimizeConfig:
     timestep_end: tuple[float, float] = (0.2, 0.4)
     azimuth_start_deg: float = 60.0
     elevation_deg: tuple[float, float] = (-10.0, 50.0)
-    sharpness: tuple[float, float] = (8.0, 30.0)
+    sharpness: tuple[float, float] = (30.0, 80.0)
     warmup_steps: int = 10
     depth_trust: float = 0.5
     drawn_views: int = 0
@@ -166,6 +169,7 @@ class OptimizeConfig:
         _require(len(self.resolutions) >= 1, "the coarse stage needs at least one resolution")
         _require(min(self.resolutions) >= 8, f"resolutions must be at least 8, got {self.resolutions}")
         _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
+        _require(0 <= self.density_rate <= 1, f"density_rate must lie in [0, 1], got {self.density_rate}")
         for name in ("timestep_start", "timestep_end"):
             low, high = getattr(self, name)
             _require(0 < low <= high < 1, f"{name} must satisfy 0 < low <= high < 1, got {(low, high)}")

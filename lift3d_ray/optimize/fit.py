@@ -90,8 +90,7 @@ def fit(
             raise OptimizationFailed(f"the losses are not finite at step {state.step}: {_numbers(losses)}")
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        state.optimizer.step()
-        _bound_density(state.field)
+        _step(state, config.density_rate)
         state.step += 1
         recent = [*recent[-max(1, config.steps // 10) :], _numbers(losses)]
         report(_progress(state, config.steps, float(total.detach())))
@@ -120,9 +119,15 @@ def _enter_step(state: FitState, recipe: Recipe, done: float) -> None:
 
 
 @torch.no_grad()
-def _bound_density(field: VoxelField) -> None:
-    """Keep raw densities where the sigmoid still has a slope: matter can come back where it was taken away."""
-    field.values_V4[:, 0].clamp_(-RAW_DENSITY_BOUND, RAW_DENSITY_BOUND)
+def _step(state: FitState, density_rate: float) -> None:
+    """One step of the optimiser, densities going only a share of the way.
+
+    Raw densities are kept where the sigmoid still has a slope: matter can come back where it was taken away.
+    """
+    density_V = state.field.values_V4[:, 0]
+    before_V = density_V.clone()
+    state.optimizer.step()
+    density_V.copy_(before_V.lerp(density_V, density_rate).clamp(-RAW_DENSITY_BOUND, RAW_DENSITY_BOUND))
 
 
 def _losses(

@@ -168,3 +168,19 @@ def test_a_field_that_is_not_finite_fails_in_words(scene: tuple[ToyObject, Scene
         start.field.values_V4.fill_(float("nan"))
     with pytest.raises(OptimizationFailed, match="not finite at step 0"):
         _fit(prepared, recipe, BreakingPrior(), state=start)
+
+
+def test_densities_move_at_their_own_rate(scene: tuple[ToyObject, Scene]) -> None:
+    _, prepared = scene
+    moved = {}
+    for rate in (1.0, 0.25, 0.0):
+        recipe = _recipe(1)
+        recipe = replace(recipe, guidance=(), optimize=replace(recipe.optimize, density_rate=rate))
+        start = initial_state(prepared, recipe.optimize, generator=torch.Generator().manual_seed(0))
+        before = start.field.values_V4.detach().clone()
+        after = _fit(prepared, recipe, None, start).field.values_V4.detach()
+        moved[rate] = (after - before).abs().amax(0)
+    torch.testing.assert_close(moved[0.25][0], 0.25 * moved[1.0][0], rtol=1e-3, atol=1e-6)
+    assert moved[1.0][0] > 0
+    assert moved[0.0][0] == 0
+    torch.testing.assert_close(moved[0.25][1:], moved[1.0][1:])
