@@ -1,4 +1,4 @@
-"""Keeping the model libraries' own remarks and bars off a terminal that belongs to the command."""
+"""The model libraries as guests: their remarks and bars off the terminal, their idle threads off the cores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ QUIET = {
 }
 
 
+MODEST = {
+    # A thread that waits for its team otherwise spins, and beside other busy processes the team then waits for it.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
 def hush(environment: MutableMapping[str, str]) -> None:
-    """Let diffusers and transformers report errors only, here and in processes started from here.
+    """Let diffusers and transformers report errors only, and OpenMP wait asleep, in this process and its children.
 
     They read these variables when they are first imported. What the user has set stays.
     """
-    for name, value in QUIET.items():
+    for name, value in (QUIET | MODEST).items():
         environment.setdefault(name, value)

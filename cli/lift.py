@@ -128,13 +128,13 @@ def read_selection(
         InputError: the picture cannot be read.
     """
     from lift3d_ray.photo import DEFAULT_LIMITS, PhotoLimits, load_photo
-    from lift3d_ray.subject.select import AUTOMATIC, Selection
+    from lift3d_ray.subject.select import Selection
 
     pointed = bool(points or not_points or box is not None)
     if pointed and select != options.AUTO:
         raise ConfigError(f"a subject is pointed at or selected, not both; got points or a box and --select {select!r}")
     if not pointed:
-        return AUTOMATIC if select in (options.AUTO, options.ALL) else Selection(words=select)
+        return options.said(select)
     clicks: list[Point] = [options.parse_point(text) for text in [*points, *not_points]]
     edges: Box | None = None if box is None else options.parse_box(box)
     # Pixels are counted at the file's own size, which the working size may be smaller than.

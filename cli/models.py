@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lift3d_ray.cli import options
 from lift3d_ray.errors import BundleError
 
 CARD = "README.md"
@@ -51,6 +52,13 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="Bundle folder to write; default: inside --work.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps instead of each role's own.")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads to compute with.")] = 1,
+    device: options.Device = "cpu",
+    loaders: Annotated[
+        int, typer.Option("--loaders", min=0, help="Processes that draw batches ahead; some for a GPU.")
+    ] = 0,
+    effort: Annotated[
+        str, typer.Option("--effort", help="How much data and how many steps: cores (hours on two), or gpu.")
+    ] = "cores",
 ) -> None:
     """Train the embedded bundle on the procedural world; run again, it goes on where it stopped."""
     if bundle != "toybox":
@@ -58,4 +66,13 @@ def train(
 
     from lift3d_ray.toybox.training.train import run
 
-    run(role or [], work=work, bundle=out or work / "toybox", threads=threads, steps=steps)
+    run(
+        role or [],
+        work=work,
+        bundle=out or work / "toybox",
+        threads=threads,
+        device=device,
+        loaders=loaders,
+        effort=effort,
+        steps=steps,
+    )

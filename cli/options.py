@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lift3d_ray.recipes import RECIPES, Quality
+
+if TYPE_CHECKING:
+    from lift3d_ray.subject.select import Selection
 
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help=f"One of {', '.join(sorted(RECIPES))}.")]
 QualityName = Annotated[Quality, typer.Option("--quality", help="How long a lift may take.")]
@@ -20,6 +23,13 @@ Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where
 
 AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
+
+
+def said(select: str) -> Selection:
+    """What ``--select`` says of one subject: words, or nothing for ``auto`` and ``all``."""
+    from lift3d_ray.subject.select import AUTOMATIC, Selection
+
+    return AUTOMATIC if select in (AUTO, ALL) else Selection(words=select)
 
 
 def parse_point(text: str) -> tuple[float, float]:

@@ -53,7 +53,6 @@ def submit(
     from lift3d_ray.batch.progress import show
     from lift3d_ray.batch.submit import Options
     from lift3d_ray.batch.submit import submit as run
-    from lift3d_ray.subject.select import AUTOMATIC, Selection
 
     chosen = by_name(recipe, quality)
     if select == options.ALL:
@@ -66,7 +65,7 @@ def submit(
                 chosen,
                 bundle=bundle,
                 seed=seed,
-                selection=AUTOMATIC if select == options.AUTO else Selection(words=select),
+                selection=options.said(select),
                 retry_failed=retry_failed,
                 dry_run=dry_run,
                 options=Options(address=address, workers=workers, grows=grows),

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lift3d_ray.devices import check_device
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.files import read_config
 from lift3d_ray.models.roles import Captioner, DepthEstimator, ImageTextEncoder, Models, NoisePredictor, Segmenter
@@ -223,7 +224,13 @@ def load_noise_schedule(bundle: Bundle) -> NoiseSchedule:
 
 
 def load_models(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Models:
-    """All shared models, in this process."""
+    """All shared models, in this process.
+
+    Raises:
+        ConfigError: there is no such device.
+        BundleError: files missing, damaged or of another model.
+    """
+    check_device(device)
     return Models(
         segmenter=load_segmenter(bundle, device=device, dtype=dtype),
         captioner=load_captioner(bundle, device=device, dtype=dtype),

@@ -93,12 +93,18 @@ class ClipEncoder:
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D) unit vectors of B sentences, in the model's precision, on its device."""
-        tokens = self.tokenizer(
+        tokens = self.tokenize(texts).to(self.model.device)
+        return self.embed_tokens(tokens["input_ids"], tokens["attention_mask"])
+
+    def tokenize(self, texts: Sequence[str]) -> Any:
+        """``input_ids`` and ``attention_mask``, (B, T) on the CPU, of B sentences."""
+        return self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
-        ).to(self.model.device)
-        pooled = self.model.text_model(
-            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
-        ).pooler_output
+        )
+
+    def embed_tokens(self, ids_BT: Tensor, attended_BT: Tensor) -> Tensor:
+        """(B, D) unit vectors of tokenised sentences."""
+        pooled = self.model.text_model(input_ids=ids_BT, attention_mask=attended_BT).pooler_output
         return normalize(self.model.text_projection(pooled), dim=-1)
 
     def normalize_pixels(self, images_B3HW: Tensor) -> Tensor:

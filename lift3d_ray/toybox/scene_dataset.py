@@ -73,7 +73,7 @@ def build_scenes(
         per_shard: scenes a shard.
     """
     make = partial(_scene_rows, size=size, seed=seed, split=split)
-    settings = {"kind": "scenes", "size": size, "seed": seed, "split": split.value}
+    settings = {"kind": "scenes", "size": size, "seed": seed, "split": split.value, "remixed": split is Split.TRAIN}
     shards.build(Path(path), make, count=n, per_shard=per_shard, settings=settings,
                  workers=workers)
 

@@ -12,7 +12,8 @@ from lift3d_ray.toybox.backgrounds import background, composite, framed, photogr
 from lift3d_ray.toybox.mesh import Float
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import Renders, render
-from lift3d_ray.toybox.world import ToyObject, sample_object
+from lift3d_ray.toybox.toys import data_toy
+from lift3d_ray.toybox.world import ToyObject
 
 MAIN = 1
 _COUNT_ODDS = (0.55, 0.3, 0.15)
@@ -109,7 +110,7 @@ def _shot(
     share: float, centre: tuple[float, float],
 ) -> _Shot:
     """Renders a random toy from a random side, so large and there in the picture."""
-    obj = sample_object(int(rng.integers(1 << 62)), split=split)
+    obj = data_toy(int(rng.integers(1 << 62)), split=split)
     azimuth = float(rng.uniform(0, 360))
     c2w = orbit_c2w(azimuth, elevation, DEFAULT_RADIUS)[0]
     framing = framed(obj, c2w, share, centre)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lift3d_ray.toybox.mesh import unit
+from lift3d_ray.toybox.mesh import Float, unit
 from lift3d_ray.toybox.world import ToyObject
 
 _HEIGHT_SPREAD = 0.25
@@ -44,13 +44,18 @@ def warp_toy(toy: ToyObject, rng: np.random.Generator) -> ToyObject:
     moved, slopes = np.empty_like(before), np.empty_like(before)
     for k, (log_slope, scale) in enumerate(zip(axes, (1.0, height, depth), strict=True)):
         moved[:, k], slopes[:, k] = _along(before[:, k], log_slope, float(scale))
-    moved -= 0.5 * (moved.max(0) + moved.min(0))
     return replace(
         toy,
-        vertices=(moved / np.linalg.norm(moved, axis=1).max()).astype(np.float32),
+        vertices=in_unit_ball(moved),
         # Normals follow the inverse transpose of the Jacobian, which is diagonal.
         normals=unit((toy.normals / slopes).astype(np.float32)),
     )
+
+
+def in_unit_ball(vertices_V3: Float64) -> Float:
+    """Moved and scaled as every toy is: box centred at the origin, farthest vertex at distance 1; float32."""
+    centred = vertices_V3 - 0.5 * (vertices_V3.max(0) + vertices_V3.min(0))
+    return np.asarray(centred / np.linalg.norm(centred, axis=1).max(), dtype=np.float32)
 
 
 def _even(rng: np.random.Generator) -> Callable[[Float64], Float64]:

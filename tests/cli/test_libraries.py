@@ -4,13 +4,22 @@ import os
 import subprocess
 import sys
 
-from lift3d_ray.cli.libraries import QUIET, hush
+from lift3d_ray.cli.libraries import MODEST, QUIET, hush
 
 
 def test_what_the_user_has_set_stays() -> None:
-    environment = {"DIFFUSERS_VERBOSITY": "info"}
+    environment = {"DIFFUSERS_VERBOSITY": "info", "OMP_WAIT_POLICY": "ACTIVE"}
     hush(environment)
-    assert environment == {**QUIET, "DIFFUSERS_VERBOSITY": "info"}
+    assert environment == {**QUIET, **MODEST, "DIFFUSERS_VERBOSITY": "info", "OMP_WAIT_POLICY": "ACTIVE"}
+
+
+def test_the_libraries_are_not_there_before_they_are_told() -> None:
+    program = (
+        "import sys, lift3d_ray.cli.main;"
+        "print([name for name in ('torch', 'diffusers', 'transformers', 'ray') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_bundle_loads_without_a_word() -> None:

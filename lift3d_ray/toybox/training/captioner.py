@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from transformers import BertTokenizer, BlipForConditionalGeneration
 
 BATCH = 64
-PLAN = TrainingPlan(steps=4000, learning_rate=1.5e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.998, bf16=False)
 _WHITE_SHARE, _RECOLOURED_SHARE = 0.8, 0.3
 _HEADS_WEIGHT = 0.3
 
@@ -71,6 +70,16 @@ def write_captioner_processor(folder: Path) -> None:
     BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(str(folder))
 
 
+class _Batch(NamedTuple):
+    """Normalised pictures, the tokens told and asked of them (B, T), and the side tasks' words."""
+
+    pixels_B3HW: Tensor
+    ids_BT: Tensor
+    attended_BT: Tensor
+    labels_BT: Tensor
+    words_B5: Tensor
+
+
 class CaptionerTask:
     """Teacher-forced captions of varied pictures, with side tasks that teach the picture encoder faster.
 
@@ -98,35 +107,40 @@ class CaptionerTask:
         """The whole model, and the side tasks that are not kept."""
         return {"captioner": self.model, "heads": self.heads}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of the captions' tokens, plus the side tasks."""
+    def draw(self, rng: np.random.Generator) -> _Batch:
+        """Varied pictures and what is said of them."""
         batch = draw_subjects(
             self._toys, rng, self._size, white_share=_WHITE_SHARE, recoloured_share=_RECOLOURED_SHARE
         )
         captions = self._toys.describe_all(batch.toys_B, batch.views_B)
         pixels = normalize_pixels(batch.images_B3HW, self.captioner.processor)
-        tokens_BTD = self.model.vision_model(pixel_values=pixels).last_hidden_state
-        words = self._word_loss(captions, batch.recoloured_B, tokens_BTD, rng)
         rows_B5 = word_rows(captions)
         rows_B5[batch.recoloured_B, 1:3] = UNSAID
-        side = self.heads(tokens_BTD, torch.from_numpy(rows_B5))
-        return words + _HEADS_WEIGHT * side, {"words": float(words.detach()), "side": float(side.detach())}
+        return _Batch(pixels, *self._tokens(captions, batch.recoloured_B, rng), torch.from_numpy(rows_B5))
 
-    def _word_loss(
-        self, captions: list[str], recoloured_B: Bool, tokens_BTD: Tensor, rng: np.random.Generator
-    ) -> Tensor:
-        """Mean cross-entropy of the next token; colours that are no longer true are neither told nor asked."""
+    def loss(self, batch: _Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean cross-entropy of the captions' next tokens, plus the side tasks."""
+        tokens_BTD = self.model.vision_model(pixel_values=batch.pixels_B3HW).last_hidden_state
+        words = self.model.text_decoder(
+            input_ids=batch.ids_BT,
+            attention_mask=batch.attended_BT,
+            encoder_hidden_states=tokens_BTD,
+            labels=batch.labels_BT,
+            use_cache=False,
+        ).loss
+        side = self.heads(tokens_BTD, batch.words_B5)
+        return words + _HEADS_WEIGHT * side, {"words": words.detach(), "side": side.detach()}
+
+    def _tokens(
+        self, captions: list[str], recoloured_B: Bool, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, which of them are words, and labels; colours no longer true are neither told nor asked."""
         told = [recolour(text, rng) if changed else text for text, changed in zip(captions, recoloured_B, strict=True)]
         tokens = self.captioner.tokenizer(told, padding=True, truncation=True, return_tensors="pt")
         ids, attended = tokens["input_ids"].clone(), tokens["attention_mask"]
         ids[:, 0] = self.model.config.text_config.bos_token_id
         unasked = torch.isin(ids, self._colour_ids) & torch.from_numpy(recoloured_B)[:, None]
-        labels = ids.masked_fill((attended == 0) | unasked, -100)
-        output = self.model.text_decoder(
-            input_ids=ids, attention_mask=attended, encoder_hidden_states=tokens_BTD, labels=labels, use_cache=False
-        )
-        loss: Tensor = output.loss
-        return loss
+        return ids, attended, ids.masked_fill((attended == 0) | unasked, -100)
 
     def validate(self) -> dict[str, float]:
         """Shares of right captions on held-out toys over white, from photographers' views and from all."""
@@ -156,7 +170,8 @@ def train_captioner(
     work: Path,
     bundle: Path,
     *,
-    plan: TrainingPlan = PLAN,
+    plan: TrainingPlan,
+    batch_size: int = BATCH,
     progress: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train, evaluate and write the captioner; goes on where an earlier run into ``work`` stopped.
@@ -167,6 +182,7 @@ def train_captioner(
         work: checkpoints, log and sheet.
         bundle: the official folder to write.
         plan: how long and how.
+        batch_size: pictures a step.
         progress: told of every log line.
 
     Returns:
@@ -174,9 +190,9 @@ def train_captioner(
     """
     files = work / "files"
     write_captioner_processor(files)
-    task = CaptionerTask(Toys.load(data), Toys.load(held_out), files, seed=plan.seed)
+    task = CaptionerTask(Toys.load(data), Toys.load(held_out), files, batch_size=batch_size, seed=plan.seed)
     figures = train(task, plan, work, progress=progress)
-    figures = {**figures, "samples": figures["steps"] * BATCH}
+    figures = {**figures, "samples": figures["steps"] * batch_size}
     shutil.copytree(files, bundle, dirs_exist_ok=True)
     save_half(task.model, bundle, figures)
     return figures

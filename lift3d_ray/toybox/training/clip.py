@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
 
 BATCH = 96
-PLAN = TrainingPlan(steps=1500, learning_rate=1e-3, warmup_steps=100, weight_decay=0.05, ema_decay=0.995, bf16=False)
 CANDIDATES = 64
 _RECOLOURED_SHARE = 0.15
 # CLIP's own bound on its learned scale (Radford et al. 2021, section 2.5).
@@ -65,6 +64,15 @@ def write_clip_processor(folder: Path) -> None:
     write_clip_tokenizer(folder, toybox_vocabulary())
     crop = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     CLIPImageProcessor(size={"shortest_edge": IMAGE_SIZE}, crop_size=crop).save_pretrained(str(folder))
+
+
+class _Batch(NamedTuple):
+    """Pictures in [0, 1], tokens of their sentences (B, T), and the pairs that may be true as well."""
+
+    images_B3HW: Tensor
+    ids_BT: Tensor
+    attended_BT: Tensor
+    also_true_BB: Tensor
 
 
 class ClipTask:
@@ -104,20 +112,25 @@ class ClipTask:
         """The whole model."""
         return {"clip": self.model}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Symmetric contrastive loss."""
-        # Training mode would move the statistics of its normalisations.
-        self.model.vision_model.eval()
+    def draw(self, rng: np.random.Generator) -> _Batch:
+        """Varied pictures and longer or shorter sentences."""
         batch = draw_subjects(self._toys, rng, self._size, recoloured_share=_RECOLOURED_SHARE)
         captions = self._toys.describe_all(batch.toys_B, batch.views_B)
         sentences, said_B5 = shorten(captions, batch.recoloured_B, rng)
         words_B5 = word_rows(captions)
         words_B5[batch.recoloured_B, 1:3] = UNSAID
+        tokens = self.encoder.tokenize(sentences)
+        ignored = torch.from_numpy(also_true(words_B5, said_B5))
+        return _Batch(batch.images_B3HW, tokens["input_ids"], tokens["attention_mask"], ignored)
+
+    def loss(self, batch: _Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Symmetric contrastive loss."""
+        # Training mode would move the statistics of its normalisations.
+        self.model.vision_model.eval()
         images_BD = normalize(self.encoder.embed_images(batch.images_B3HW).float(), dim=-1)
-        texts_BD = normalize(self.encoder.embed_texts(sentences).float(), dim=-1)
+        texts_BD = normalize(self.encoder.embed_tokens(batch.ids_BT, batch.attended_BT).float(), dim=-1)
         scale = self.model.logit_scale.exp().clamp(max=_LARGEST_SCALE)
-        matching = contrast(scale * images_BD @ texts_BD.T, torch.from_numpy(also_true(words_B5, said_B5)))
-        return matching, {}
+        return contrast(scale * images_BD @ texts_BD.T, batch.also_true_BB), {}
 
     def validate(self) -> dict[str, float]:
         """Top-1 shares among 64 captions of distinct held-out toys."""
@@ -140,7 +153,7 @@ def also_true(words_B5: Int64, said_B5: Int64) -> np.ndarray:
 def contrast(logits_BB: Tensor, ignored_BB: Tensor) -> Tensor:
     """CLIP's symmetric cross-entropy over pictures (rows) and sentences (columns), without the ignored pairs."""
     logits = logits_BB.masked_fill(ignored_BB, float("-inf"))
-    own = torch.arange(len(logits))
+    own = torch.arange(len(logits), device=logits.device)
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
 
@@ -185,7 +198,8 @@ def train_clip(
     bundle: Path,
     *,
     captioner: Path | None = None,
-    plan: TrainingPlan = PLAN,
+    plan: TrainingPlan,
+    batch_size: int = BATCH,
     progress: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Train, evaluate and write the encoder; goes on where an earlier run into ``work`` stopped.
@@ -197,6 +211,7 @@ def train_clip(
         bundle: the official folder to write.
         captioner: folder of the trained captioner to start from; that beside ``bundle`` when None.
         plan: how long and how.
+        batch_size: pictures a step.
         progress: told of every log line.
 
     Returns:
@@ -208,9 +223,9 @@ def train_clip(
     files = work / "files"
     write_clip_processor(files)
     tower = cast(Any, load_captioner(captioner or bundle.parent / "captioner").model).vision_model
-    task = ClipTask(Toys.load(data), Toys.load(held_out), tower, files, seed=plan.seed)
+    task = ClipTask(Toys.load(data), Toys.load(held_out), tower, files, batch_size=batch_size, seed=plan.seed)
     figures = train(task, plan, work, progress=progress)
-    figures = {**figures, "samples": figures["steps"] * BATCH}
+    figures = {**figures, "samples": figures["steps"] * batch_size}
     shutil.copytree(files, bundle, dirs_exist_ok=True)
     save_half(task.model, bundle, figures)
     return figures

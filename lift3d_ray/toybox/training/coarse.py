@@ -5,7 +5,7 @@ Shape suffixes: B pictures, S side, D slices.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,12 @@ DEEP_BLOCKS = 3
 _RECOLOURED_SHARE = 0.6
 _FILLED_WEIGHT = 10.0
 _CHUNK = 125
+
+
+class _Batch(NamedTuple):
+    images_B3HW: Tensor
+    filled_BDSS: Tensor
+    back_B3SS: Tensor
 
 
 class CoarseTask:
@@ -61,17 +67,22 @@ class CoarseTask:
         """The network."""
         return {"coarse": self.network}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy and soft overlap of the occupancy, mean absolute error of the back's colours."""
+    def draw(self, rng: np.random.Generator) -> _Batch:
+        """Varied crops, the solids behind them and their backs."""
         images, filled, back = _batch(self._train, rng.integers(len(self._train.rgba_NSSC), size=self._size))
         _mirror(rng, images, filled, back)
         _recolour(rng, images, back)
-        logits, colours = self.network(develop(images, rng))
+        return _Batch(develop(images, rng), filled, back)
+
+    def loss(self, batch: _Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy and soft overlap of the occupancy, mean absolute error of the back's colours."""
+        filled, back = batch.filled_BDSS.float(), batch.back_B3SS
+        logits, colours = (part.float() for part in self.network(batch.images_B3HW))
         overlap = _overlap(torch.sigmoid(logits), filled)
         crossed = binary_cross_entropy_with_logits(logits, filled)
         painted = _colour_error(torch.sigmoid(colours), back, filled)
         loss = _FILLED_WEIGHT * crossed + (1 - overlap).mean() + painted
-        return loss, {"overlap": float(overlap.detach().mean()), "back": float(painted.detach())}
+        return loss, {"overlap": overlap.detach().mean(), "back": painted.detach()}
 
     def validate(self) -> dict[str, float]:
         """Intersection over union of the solids, and the backs' error of colour, on held-out toys."""
@@ -79,8 +90,8 @@ class CoarseTask:
         for start in range(0, len(self._held_out.rgba_NSSC), _CHUNK):
             images, filled, back = _batch(self._held_out, np.arange(start, start + _CHUNK))
             logits, colours = self.network(images)
-            overlaps.append(_overlap((logits > 0).float(), filled))
-            errors.append(float(_colour_error(torch.sigmoid(colours), back, filled)))
+            overlaps.append(_overlap((logits > 0).float(), filled.float()))
+            errors.append(float(_colour_error(torch.sigmoid(colours), back, filled.float())))
         iou = torch.cat(overlaps)
         return {"iou": float(iou.mean()), "iou_p10": float(iou.quantile(0.1)), "back_error": float(np.mean(errors))}
 
@@ -89,19 +100,19 @@ class CoarseTask:
         images, filled, back = _batch(self._held_out, np.arange(0, 72, 3))
         logits, colours = self.network(images)
         smaller = torch.nn.functional.avg_pool2d(images, IMAGE_SIZE // SIDE)
-        covered = (filled.amax(1) > 0.5).float()[:, None]
+        covered = filled.amax(1).float()[:, None]
         guessed = torch.sigmoid(colours) * (logits.amax(1) > 0).float()[:, None]
-        rows = [smaller, back * covered, guessed, _from_the_side(filled), _from_the_side((logits > 0).float())]
+        rows = [smaller, back * covered, guessed, _from_the_side(filled), _from_the_side(logits > 0)]
         return picture_grid(rows, columns=24)
 
 
 def _batch(data: CoarseSet, rows_B: Int64) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures (B, 3, 64, 64), occupancy (B, D, 32, 32) and backs (B, 3, 32, 32), all float in [0, 1]."""
+    """Pictures (B, 3, 64, 64) and backs (B, 3, 32, 32), float in [0, 1], and occupancy (B, D, 32, 32), uint8 0 or 1."""
     rows_B = rows_B[rows_B < len(data.rgba_NSSC)]
     bits = np.unpackbits(data.filled_NB[rows_B], axis=1).reshape(-1, SIDE, SIDE, SLICES)
     return (
         torch.from_numpy(data.rgba_NSSC[rows_B][..., :3]).permute(0, 3, 1, 2).float() / 255,
-        torch.from_numpy(bits).permute(0, 3, 1, 2).float(),
+        torch.from_numpy(bits).permute(0, 3, 1, 2),
         torch.from_numpy(data.back_NSSC[rows_B]).permute(0, 3, 1, 2).float() / 255,
     )
 
@@ -135,4 +146,4 @@ def _colour_error(guess_B3SS: Tensor, truth_B3SS: Tensor, filled_BDSS: Tensor) -
 
 def _from_the_side(filled_BDSS: Tensor) -> Tensor:
     """(B, 3, S, D) silhouettes seen from the picture's right: rows stay, depth runs across."""
-    return filled_BDSS.amax(3).permute(0, 2, 1)[:, None].repeat(1, 3, 1, 1)
+    return filled_BDSS.float().amax(3).permute(0, 2, 1)[:, None].repeat(1, 3, 1, 1)

@@ -17,7 +17,7 @@ from lift3d_ray.toybox import shards
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
 from lift3d_ray.toybox.solidity import solid_view
-from lift3d_ray.toybox.training.toys import data_toy
+from lift3d_ray.toybox.toys import shape_toy
 from lift3d_ray.toybox.training.views import frame_subject
 from lift3d_ray.types import UInt8
 
@@ -48,7 +48,7 @@ def build_coarse(folder: Path, *, toys: int, split: Split = Split.TRAIN, workers
     settings = {
         "kind": "coarse",
         "split": split.value,
-        "warped": split is Split.TRAIN,
+        "remixed": split is Split.TRAIN,
         "side": SIDE,
         "slices": SLICES,
         "reach": DEPTH_REACH,
@@ -71,7 +71,7 @@ def _rows(rows: range, *, split: Split) -> shards.Arrays:
 
 def _picture(row: int, split: Split) -> dict[str, UInt8]:
     """One picture framed as a subject crop is, from where a photographer would stand."""
-    toy = data_toy(row // PICTURES, split=split)
+    toy = shape_toy(row // PICTURES, split=split)
     rng = np.random.default_rng([row, 23])
     camera = orbit_c2w(rng.uniform(0, 360), rng.uniform(-8, 45))
     offset = rng.normal(0, 0.02, 2)

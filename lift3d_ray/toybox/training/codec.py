@@ -118,9 +118,13 @@ class CodecTask:
         """The autoencoder."""
         return {"autoencoder": self.autoencoder}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures and their coverage."""
+        return self._batch(rng, self._size)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """L1 round trip error, foreground counted three times."""
-        images, alpha = self._batch(rng, self._size)
+        images, alpha = batch
         output = reconstruct(self.autoencoder, images, noise=0.1 * LATENT_STD)
         error = (output - images).abs()
         loss = (error * (1 + 2 * alpha)).mean() / (1 + 2 * alpha).mean()

@@ -175,12 +175,17 @@ class DepthTask:
         """The DPT."""
         return {"dpt": self.model}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """One batch from all sources."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops from all sources, their disparity, and where it counts."""
         shares = np.array([share for _, share in self._sources])
         counts = rng.multinomial(self._size, shares / shares.sum())
         parts = [draw_crops(source, rng, int(n)) for (source, _), n in zip(self._sources, counts, strict=True) if n]
         images, disparity, mask = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        return images, disparity, mask
+
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """``disparity_loss`` of the estimate."""
+        images, disparity, mask = batch
         predicted = self.model(pixel_values=images * 2 - 1).predicted_depth
         return disparity_loss(predicted.float(), disparity, mask)
 
@@ -285,7 +290,9 @@ def _boxes(masks_BHW: Bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array(centres), np.array(halves)
 
 
-def disparity_loss(predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, dict[str, float]]:
+def disparity_loss(
+    predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Scale- and shift-invariant error, its gradients at three scales, and a weak pull of the output's own scale.
 
     Returns:
@@ -299,7 +306,7 @@ def disparity_loss(predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tenso
     gradient = _gradient_loss(guess - truth, mask_BHW)
     scale = (guess_mean - OUTPUT_MEAN).square() + (guess_std - OUTPUT_STD).square()
     loss = (1 - pearson).mean() + 0.5 * absolute.mean() + 0.5 * gradient + 0.05 * scale.mean()
-    return loss, {"pearson": float(pearson.detach().mean()), "gradient": float(gradient.detach())}
+    return loss, {"pearson": pearson.detach().mean(), "gradient": gradient.detach()}
 
 
 def _standardized(values_BHW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,7 +63,8 @@ def encode_views(
 
     def each(rgba: UInt8, encode: Callable[[Tensor], Tensor]) -> Tensor:
         lead, flat = rgba.shape[:2], rgba.reshape(-1, *rgba.shape[2:])
-        joined = torch.cat([encode(over_white(flat[k : k + chunk])).half() for k in range(0, len(flat), chunk)])
+        parts = [over_white(flat[k : k + chunk]).to(codec.device) for k in range(0, len(flat), chunk)]
+        joined = torch.cat([encode(part).half().cpu() for part in parts])
         return joined.reshape(*lead, *joined.shape[1:])
 
     def latents(pictures_B3HW: Tensor) -> Tensor:

@@ -55,8 +55,8 @@ class PoseTask:
         """The network."""
         return {"pose": self.network}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Mean absolute error in units of each answer's spread."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) and what is to be said of them (B, 4)."""
         chosen = rng.choice(len(self._toys), self._size, replace=self._size > len(self._toys))
         views = rng.integers(self._toys.targets, size=self._size)
         mirrored = rng.random(self._size) < 0.5
@@ -69,11 +69,15 @@ class PoseTask:
             mirrored_B=mirrored,
         )
         images, _ = photograph(moved, rng, white_share=_WHITE_SHARE, recoloured_share=_RECOLOURED_SHARE)
-        answers = self.network(images)
         wanted = true_answers(self._toys, chosen, views)
         wanted[:, 2] *= 1 - 2 * torch.from_numpy(mirrored).float()
-        error_B4 = (answers - wanted).abs()
-        return (error_B4 / torch.tensor(SPREAD)).mean(), {"elevation_deg": float(error_B4[:, 0].detach().mean())}
+        return images, wanted
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean absolute error in units of each answer's spread."""
+        images, wanted = batch
+        error_B4 = (self.network(images).float() - wanted).abs()
+        return (error_B4 / error_B4.new_tensor(SPREAD)).mean(), {"elevation_deg": error_B4[:, 0].detach().mean()}
 
     def validate(self) -> dict[str, float]:
         """Mean absolute errors on held-out toys over white, below 45 degrees, and of always answering the mean."""

@@ -8,9 +8,8 @@ Shape suffixes: B latents of a batch, C channels, h w cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -138,14 +137,22 @@ def _plain_attention(model: Any) -> Any:
     return model
 
 
+class _Noisy(NamedTuple):
+    """Noisy latents, timesteps and v targets."""
+
+    latents_BCHW: Tensor
+    timesteps_B: Tensor
+    v_BCHW: Tensor
+
+
 class Diffuser:
     """Adds noise and states the v target."""
 
     def __init__(self) -> None:
         self.alphas_cumprod: Tensor = new_scheduler().alphas_cumprod
 
-    def noisy(self, clean_BCHW: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, timesteps (B,) and v targets."""
+    def noisy(self, clean_BCHW: Tensor, rng: np.random.Generator) -> _Noisy:
+        """Latents with noise of ``rng``'s timesteps and torch's generator."""
         batch = len(clean_BCHW)
         uniform = rng.random(batch)
         fraction = np.where(rng.random(batch) < 0.5, uniform, 0.4 + 0.6 * uniform)
@@ -153,7 +160,7 @@ class Diffuser:
         signal = self.alphas_cumprod[timesteps].sqrt()[:, None, None, None]
         sigma = (1 - self.alphas_cumprod[timesteps]).sqrt()[:, None, None, None]
         noise = torch.randn_like(clean_BCHW)
-        return signal * clean_BCHW + sigma * noise, timesteps, signal * noise - sigma * clean_BCHW
+        return _Noisy(signal * clean_BCHW + sigma * noise, timesteps, signal * noise - sigma * clean_BCHW)
 
 
 class ViewTask:
@@ -192,32 +199,42 @@ class ViewTask:
         """The UNet."""
         return {"unet": self.unet}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of v."""
+    def draw(self, rng: np.random.Generator) -> tuple[_Pair, _Noisy, Tensor]:
+        """Pairs, their noisy targets, and where the reference is told."""
         pair = _draw_pair(self._train, rng, self._size)
         if pair.image_tokens_BTD is not None:
             noise = TOKEN_NOISE * torch.randn_like(pair.image_tokens_BTD)
-            pair = replace(pair, image_tokens_BTD=pair.image_tokens_BTD + noise)
-        return self._error(pair, rng, torch.from_numpy(rng.random(self._size) > 0.1)), {}
+            pair = pair._replace(image_tokens_BTD=pair.image_tokens_BTD + noise)
+        return pair, self._diffuser.noisy(pair.target_BCHW, rng), torch.from_numpy(rng.random(self._size) > 0.1)
 
-    def _error(self, pair: _Pair, rng: np.random.Generator, keep_B: Tensor) -> Tensor:
-        noisy, timesteps, wanted = self._diffuser.noisy(pair.target_BCHW, rng)
+    def loss(self, batch: tuple[_Pair, _Noisy, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of v."""
+        return self._error(*batch), {}
+
+    def _error(self, pair: _Pair, noisy: _Noisy, keep_B: Tensor) -> Tensor:
         sample, tokens, labels = unet_inputs(
-            noisy, pair.reference_BCHW, pair.azimuth_deg_B, pair.elevation_deg_B, keep_B, pair.image_tokens_BTD
+            noisy.latents_BCHW,
+            pair.reference_BCHW,
+            pair.azimuth_deg_B,
+            pair.elevation_deg_B,
+            keep_B,
+            pair.image_tokens_BTD,
         )
-        output = self.unet(sample, timesteps, encoder_hidden_states=tokens, class_labels=labels).sample
-        return nn.functional.mse_loss(output.float(), wanted)
+        output = self.unet(sample, noisy.timesteps_B, encoder_hidden_states=tokens, class_labels=labels).sample
+        return nn.functional.mse_loss(output.float(), noisy.v_BCHW)
 
     def validate(self) -> dict[str, float]:
         """Loss at fixed noise, and PSNR of sampled novel views (dB) against the truth."""
         rng = np.random.default_rng(11)
-        losses = [float(_no_dropout(self._held_loss, rng)) for _ in range(4)]
+        losses = [float(self._held_loss(rng)) for _ in range(4)]
         truth, drawn, _ = self._samples(96)
         error = ((truth - drawn) ** 2).mean(dim=(1, 2, 3))
         return {"loss": float(np.mean(losses)), "sample_psnr": float((-10 * torch.log10(error)).mean())}
 
+    @torch.no_grad()
     def _held_loss(self, rng: np.random.Generator) -> Tensor:
-        return self._error(_draw_pair(self._held_out, rng, 64), rng, torch.ones(64, dtype=torch.bool))
+        pair = _draw_pair(self._held_out, rng, 64)
+        return self._error(pair, self._diffuser.noisy(pair.target_BCHW, rng), torch.ones(64, dtype=torch.bool))
 
     def _samples(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         from lift3d_ray.guidance.ddim import sample_ddim
@@ -287,19 +304,30 @@ class TextTask:
         """The UNet and the text encoder."""
         return {"unet": self.unet, "text_encoder": self.text_encoder}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of v; a tenth of the prompts empty, a tenth without a view phrase."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, _Noisy]:
+        """Prompts' ids and noisy latents; a tenth of the prompts empty, a tenth without a view phrase."""
         target, prompts, _ = draw_captioned(self._train, rng, self._size)
-        noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
-        output = self.unet(noisy, timesteps, encoder_hidden_states=self.states(prompts)).sample
-        return nn.functional.mse_loss(output.float(), wanted), {}
+        return self.ids(prompts), self._diffuser.noisy(target, rng)
 
-    def states(self, prompts: list[str]) -> Tensor:
-        """(B, 24, 128) text encoder states."""
+    def loss(self, batch: tuple[Tensor, _Noisy]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of v."""
+        return self._error(*batch), {}
+
+    def _error(self, ids_BT: Tensor, noisy: _Noisy) -> Tensor:
+        output = self.unet(noisy.latents_BCHW, noisy.timesteps_B, encoder_hidden_states=self.states(ids_BT)).sample
+        return nn.functional.mse_loss(output.float(), noisy.v_BCHW)
+
+    def ids(self, prompts: list[str]) -> Tensor:
+        """(B, 24) token ids."""
         tokens = self._tokenizer(
             prompts, padding="max_length", truncation=True, max_length=PROMPT_TOKENS, return_tensors="pt"
         )
-        hidden: Tensor = self.text_encoder(tokens.input_ids).last_hidden_state
+        ids: Tensor = tokens.input_ids
+        return ids
+
+    def states(self, ids_BT: Tensor) -> Tensor:
+        """(B, 24, 128) text encoder states."""
+        hidden: Tensor = self.text_encoder(ids_BT).last_hidden_state
         return hidden
 
     def validate(self) -> dict[str, float]:
@@ -308,9 +336,7 @@ class TextTask:
         losses = []
         for _ in range(4):
             target, prompts, _ = draw_captioned(self._held_out, rng, 64, plain=True)
-            noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
-            output = self.unet(noisy, timesteps, encoder_hidden_states=self.states(prompts)).sample
-            losses.append(float(nn.functional.mse_loss(output, wanted)))
+            losses.append(float(self._error(self.ids(prompts), self._diffuser.noisy(target, rng))))
         return {"loss": float(np.mean(losses))}
 
     def sheet(self) -> UInt8:
@@ -359,27 +385,33 @@ class ControlTask:
         self._diffuser = Diffuser()
 
     def modules(self) -> dict[str, nn.Module]:
-        """The ControlNet alone."""
-        return {"controlnet": self.controlnet}
+        """The ControlNet, and what it stands on, which stays as it is."""
+        return {"controlnet": self.controlnet, "unet": self._text.unet, "text_encoder": self._text.text_encoder}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, _Noisy]:
+        """Prompts' ids, depth hints and noisy latents."""
+        return self._hinted(self._train, rng, self._size)
+
+    def loss(self, batch: tuple[Tensor, Tensor, _Noisy]) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of v with the depth as hint."""
-        return self._error(self._train, rng, self._size, hinted=True), {}
+        return self._error(batch, hinted=True), {}
 
     def validate(self) -> dict[str, float]:
         """Loss at fixed noise, with and without the hint."""
+        batches = [self._hinted(self._held_out, np.random.default_rng(k), 64) for k in range(4)]
         return {
-            "loss": float(np.mean([float(self._error(self._held_out, np.random.default_rng(k), 64, hinted=True))
-                                   for k in range(4)])),
-            "loss_without": float(np.mean([float(self._error(self._held_out, np.random.default_rng(k), 64,
-                                                             hinted=False)) for k in range(4)])),
+            "loss": float(np.mean([float(self._error(batch, hinted=True)) for batch in batches])),
+            "loss_without": float(np.mean([float(self._error(batch, hinted=False)) for batch in batches])),
         }
 
-    def _error(self, data: LatentViews, rng: np.random.Generator, count: int, *, hinted: bool) -> Tensor:
+    def _hinted(self, data: LatentViews, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, _Noisy]:
         target, prompts, where = draw_captioned(data, rng, count)
         hint = _hints(data.views.target_disparity[where])
-        noisy, timesteps, wanted = self._diffuser.noisy(target, rng)
-        states = self._text.states(prompts)
+        return self._text.ids(prompts), hint, self._diffuser.noisy(target, rng)
+
+    def _error(self, batch: tuple[Tensor, Tensor, _Noisy], *, hinted: bool) -> Tensor:
+        ids, hint, (noisy, timesteps, wanted) = batch
+        states = self._text.states(ids)
         down, mid = None, None
         if hinted:
             down, mid = self.controlnet(
@@ -406,14 +438,7 @@ def _hints(disparity_BHW: UInt8) -> Tensor:
     return torch.from_numpy(smaller)[:, None].repeat(1, 3, 1, 1)
 
 
-def _no_dropout(loss: Any, rng: np.random.Generator) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = loss(rng)
-    return result
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pair:
+class _Pair(NamedTuple):
     """Targets, the references they are asked by, and from where."""
 
     target_BCHW: Tensor

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -68,8 +68,7 @@ class Scenes:
     instances_NHW: UInt8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prompts:
+class Prompts(NamedTuple):
     """Prompts of a batch, clicks before boxes in every picture.
 
     Attributes:
@@ -83,6 +82,15 @@ class Prompts:
     boxes_BPX: Tensor
     targets_BPHW: Tensor
     is_thing_BP: Tensor
+
+
+class _Batch(NamedTuple):
+    """Preprocessed pictures, their prompts, and which click of each picture gets a correction, from what seed."""
+
+    pixels_B3HW: Tensor
+    prompts: Prompts
+    corrected_B: Tensor
+    correction_seed: int
 
 
 def load_composites(folder: Path, *, limit: int | None = None) -> Scenes:
@@ -190,17 +198,27 @@ class SegmenterTask:
         """The Sam."""
         return {"sam": self.sam}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Masks and qualities of one batch: a first answer to every prompt, a corrected one to some."""
+    def draw(self, rng: np.random.Generator) -> _Batch:
+        """Varied composites with clicks and boxes."""
         images_B3HW, instances_BHW, shown_BHW = self._batch(rng)
-        prompts = draw_prompts(instances_BHW.numpy(), rng, CLICKS_PER_PICTURE, BOXES_PER_PICTURE)
-        embeddings = self.sam.image_encoder(self._normalized(images_B3HW, shown_BHW))
+        return _Batch(
+            pixels_B3HW=self._normalized(images_B3HW, shown_BHW),
+            prompts=draw_prompts(instances_BHW.numpy(), rng, CLICKS_PER_PICTURE, BOXES_PER_PICTURE),
+            corrected_B=torch.from_numpy(rng.integers(CLICKS_PER_PICTURE, size=len(images_B3HW))),
+            correction_seed=int(rng.integers(2**62)),
+        )
+
+    def loss(self, batch: _Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Masks and qualities of one batch: a first answer to every prompt, a corrected one to some."""
+        prompts = batch.prompts
+        embeddings = self.sam.image_encoder(batch.pixels_B3HW)
         sparse, dense = self._embed(prompts)
         logits_QMhw, quality_QM = decode(self.sam, embeddings, sparse, dense)
         targets_Qhw = F.avg_pool2d(prompts.targets_BPHW.flatten(0, 1)[:, None], 2)[:, 0]
         things_Q = prompts.is_thing_BP.flatten()
-        first, iou = _prompt_loss(logits_QMhw, quality_QM, targets_Qhw, things_Q, self._ambiguous(len(images_B3HW)))
-        second, corrected = self._correction(rng, embeddings, prompts, logits_QMhw.detach(), quality_QM.detach())
+        ambiguous_Q = _ambiguous(things_Q, len(embeddings))
+        first, iou = _prompt_loss(logits_QMhw, quality_QM, targets_Qhw, things_Q, ambiguous_Q)
+        second, corrected = self._correction(batch, embeddings, logits_QMhw.detach(), quality_QM.detach())
         return first + 0.5 * second, {"iou": iou, "iou_corrected": corrected}
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -220,7 +238,7 @@ class SegmenterTask:
         """Prompt tokens of all pictures, (Q, 2, D): click and padding, or two corners."""
         encoder = self.sam.prompt_encoder
         clicks = prompts.clicks_BPX.flatten(0, 1)[:, None]
-        pointed, _ = encoder((clicks, torch.ones(clicks.shape[:2])), None, None)
+        pointed, _ = encoder((clicks, clicks.new_ones(clicks.shape[:2])), None, None)
         boxed, _ = encoder(None, prompts.boxes_BPX.flatten(0, 1), None)
         batch = len(prompts.clicks_BPX)
         sparse = torch.cat([pointed.unflatten(0, (batch, -1)), boxed.unflatten(0, (batch, -1))], dim=1).flatten(0, 1)
@@ -228,35 +246,28 @@ class SegmenterTask:
         dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(len(sparse), -1, *cells)
         return sparse, dense
 
-    def _ambiguous(self, batch: int) -> Tensor:
-        """1 for clicks, which have several readings; 0 for boxes."""
-        one = torch.tensor([1.0] * CLICKS_PER_PICTURE + [0.0] * BOXES_PER_PICTURE)
-        return one.repeat(batch)
-
     def _correction(
-        self,
-        rng: np.random.Generator,
-        embeddings_BCHW: Tensor,
-        prompts: Prompts,
-        logits_QMhw: Tensor,
-        quality_QM: Tensor,
-    ) -> tuple[Tensor, float]:
+        self, batch: _Batch, embeddings_BCHW: Tensor, logits_QMhw: Tensor, quality_QM: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """A second click where the first click's best mask is wrong, with that mask as a dense prompt."""
-        batch, total = prompts.is_thing_BP.shape
-        chosen = rng.integers(CLICKS_PER_PICTURE, size=batch)
-        rows = torch.from_numpy(np.arange(batch) * total + chosen)
+        prompts, chosen = batch.prompts, batch.corrected_B
+        count, total = prompts.is_thing_BP.shape
+        pictures = torch.arange(count, device=chosen.device)
+        rows = pictures * total + chosen
         best = quality_QM[rows, 1:].argmax(1) + 1
         previous = logits_QMhw[rows, best][:, None]
         targets = prompts.targets_BPHW.flatten(0, 1)[rows]
         predicted = F.interpolate(previous, size=targets.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
-        first = prompts.clicks_BPX[torch.arange(batch), torch.from_numpy(chosen)]
-        second, labels = _corrective_clicks(predicted.numpy(), targets.numpy() > 0.5, rng)
-        clicks = torch.stack([first, second], dim=1)
-        sparse, dense = self.sam.prompt_encoder((clicks, torch.stack([torch.ones(batch), labels], 1)), None, previous)
+        first = prompts.clicks_BPX[pictures, chosen]
+        rng = np.random.default_rng(batch.correction_seed)
+        at, right = _corrective_clicks(predicted.cpu().numpy(), targets.cpu().numpy() > 0.5, rng)
+        clicks, labels = torch.stack([first, at.to(first)], dim=1), right.to(first)
+        given = (clicks, torch.stack([torch.ones_like(labels), labels], 1))
+        sparse, dense = self.sam.prompt_encoder(given, None, previous)
         logits, quality = decode(self.sam, embeddings_BCHW, sparse, dense)
         low = F.avg_pool2d(targets[:, None], 2)[:, 0]
         things = prompts.is_thing_BP.flatten()[rows]
-        return _prompt_loss(logits, quality, low, things, torch.zeros(batch))
+        return _prompt_loss(logits, quality, low, things, torch.zeros_like(things))
 
     def validate(self) -> dict[str, float]:
         """One-click, box and automatic IoU of the main subject on held-out pictures, and what else matters."""
@@ -265,6 +276,11 @@ class SegmenterTask:
     def sheet(self) -> UInt8:
         """Held-out pictures: as they are, the truth, one click's answer, the automatic subject."""
         return sample_sheet(SamSegmenter(self.sam, self.config), self._held_out)
+
+
+def _ambiguous(things_Q: Tensor, batch: int) -> Tensor:
+    """(Q,) 1 for clicks, which have several readings; 0 for boxes."""
+    return things_Q.new_tensor([1.0] * CLICKS_PER_PICTURE + [0.0] * BOXES_PER_PICTURE).repeat(batch)
 
 
 def _cut_out(rgb_B3HW: Tensor, instances_BHW: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -281,12 +297,13 @@ def _cut_out(rgb_B3HW: Tensor, instances_BHW: Tensor, rng: np.random.Generator) 
 
 def _prompt_loss(
     logits_QMhw: Tensor, quality_QM: Tensor, targets_Qhw: Tensor, things_Q: Tensor, ambiguous_Q: Tensor
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, Tensor]:
     """Focal and dice loss of the single mask and of the best of three readings, and the quality head's square error.
 
     Returns:
         the loss, and the mean IoU of the trained masks of things.
     """
+    logits_QMhw, quality_QM = logits_QMhw.float(), quality_QM.float()
     target = targets_Qhw[:, None]
     chance = logits_QMhw.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits_QMhw, target.expand_as(logits_QMhw), reduction="none")
@@ -303,7 +320,7 @@ def _prompt_loss(
     masks = (per_prompt * things_Q).sum() / things_Q.sum().clamp(min=1)
     quality = F.mse_loss(quality_QM, iou_QM * things_Q[:, None])
     shown = torch.where(ambiguous_Q > 0, iou_QM.gather(1, best.indices[:, None] + 1)[:, 0], iou_QM[:, 0])
-    return masks + quality, float((shown * things_Q).sum() / things_Q.sum().clamp(min=1))
+    return masks + quality, (shown * things_Q).sum() / things_Q.sum().clamp(min=1)
 
 
 def _corrective_clicks(

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lift3d_ray.devices import check_device
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.toybox.training import train_perception, train_priors
 from lift3d_ray.toybox.training.card import write_card
+from lift3d_ray.toybox.training.effort import effort_of
 from lift3d_ray.toybox.training.export import write_bundle_file
 from lift3d_ray.toybox.training.train_priors import Tell, Workshop
 
@@ -38,6 +40,9 @@ def run(
     work: Path,
     bundle: Path,
     threads: int = 1,
+    device: str = "cpu",
+    loaders: int = 0,
+    effort: str = "cores",
     steps: int | None = None,
     tell: Tell = print,
 ) -> None:
@@ -48,16 +53,29 @@ def run(
         work: data, checkpoints, logs and sheets.
         bundle: the folder to write the roles to.
         threads: torch threads, and processes that render data.
+        device: torch device.
+        loaders: processes that draw batches ahead; 0 = each is drawn when it is needed.
+        effort: name of ``EFFORTS``.
         steps: steps instead of each role's own, for trials.
         tell: told about progress.
 
     Raises:
-        ConfigError: an unknown stage.
+        ConfigError: an unknown stage or effort, or no such device.
     """
+    check_device(device)
     unknown = [name for name in stages if name not in STAGES]
     if unknown:
         raise ConfigError(f"unknown role {', '.join(unknown)}: choose among {', '.join(STAGES)}")
-    shop = Workshop(work=work, bundle=bundle, threads=threads, steps=steps, tell=tell)
+    shop = Workshop(
+        work=work,
+        bundle=bundle,
+        threads=threads,
+        device=device,
+        loaders=loaders,
+        effort=effort_of(effort),
+        steps=steps,
+        tell=tell,
+    )
     for name, stage in STAGES.items():
         if not stages or name in stages:
             tell(f"== {name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -18,32 +17,30 @@ from lift3d_ray.toybox.training import captioner, clip
 from lift3d_ray.toybox.training.coarse import CoarseTask
 from lift3d_ray.toybox.training.coarse_data import build_coarse, load_coarse
 from lift3d_ray.toybox.training.depth import DepthTask, load_scene_depths, load_view_depths, save_depth
-from lift3d_ray.toybox.training.harness import TrainingPlan, train
+from lift3d_ray.toybox.training.harness import train
 from lift3d_ray.toybox.training.pictures import Toys
 from lift3d_ray.toybox.training.pose import PoseTask
 from lift3d_ray.toybox.training.segmenter import SegmenterTask, load_composites
 from lift3d_ray.toybox.training.train_priors import Workshop
 
-SCENES = 12_000
 HELD_OUT_SCENES = 1_000
-COARSE_TOYS = 20_000
 COARSE_HELD_OUT_TOYS = 250
 
 
 def build_perception_data(shop: Workshop) -> None:
     """Composites with clutter, and pictures with the solids behind them."""
     workers = max(1, shop.threads)
-    build_scenes(shop.work / "scenes", n=SCENES, workers=workers)
+    build_scenes(shop.work / "scenes", n=shop.effort.scenes, workers=workers)
     build_scenes(shop.work / "scenes_heldout", n=HELD_OUT_SCENES, split=Split.HELD_OUT, seed=1, workers=workers)
-    build_coarse(shop.work / "solids", toys=COARSE_TOYS, workers=workers)
+    build_coarse(shop.work / "solids", toys=shop.effort.solid_toys, workers=workers)
     build_coarse(shop.work / "solids_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
 
 
 def train_segmenter(shop: Workshop) -> None:
     """The segmenter, on clicks and boxes over composites."""
     held_out = load_composites(shop.work / "scenes_heldout", limit=200)
-    task = SegmenterTask(load_composites(shop.work / "scenes"), held_out)
-    plan = shop.plan(3000, 1.5e-3, ema_decay=0.998, validate_every=500)
+    task = SegmenterTask(load_composites(shop.work / "scenes"), held_out, batch_size=shop.batch_size("segmenter"))
+    plan = shop.plan("segmenter", ema_decay=0.998)
     figures = train(task, plan, shop.work / "segmenter", progress=shop.tell)
     save_segmenter(shop.bundle / "segmenter", task.sam, task.config, torch.float16)
     _note(shop, "segmenter", figures)
@@ -56,7 +53,8 @@ def train_captioner(shop: Workshop) -> None:
         shop.work / "views_heldout",
         shop.work / "captioner",
         shop.bundle / "captioner",
-        plan=_shortened(captioner.PLAN, shop),
+        batch_size=shop.batch_size("captioner"),
+        plan=shop.plan("captioner", weight_decay=0.05, ema_decay=0.998),
         progress=shop.tell,
     )
 
@@ -64,14 +62,19 @@ def train_captioner(shop: Workshop) -> None:
 def train_depth(shop: Workshop) -> None:
     """The depth estimator, on crops of renders and composites; starts from the captioner's tower."""
     task = DepthTask(
-        [(load_view_depths(shop.work / "views"), 0.75), (load_scene_depths(shop.work / "scenes"), 0.25)],
+        [
+            (load_view_depths(shop.work / "views"), 0.4),
+            (load_view_depths(shop.work / "views_shapes"), 0.4),
+            (load_scene_depths(shop.work / "scenes"), 0.2),
+        ],
         {
             "renders": load_view_depths(shop.work / "views_heldout", limit=300),
             "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
         },
         tower=_tower(shop),
+        batch_size=shop.batch_size("depth"),
     )
-    plan = shop.plan(3000, 1e-3, ema_decay=0.998)
+    plan = shop.plan("depth", ema_decay=0.998)
     figures = train(task, plan, shop.work / "depth", progress=shop.tell)
     save_depth(shop.bundle / "depth", task.model)
     _note(shop, "depth", figures)
@@ -79,8 +82,9 @@ def train_depth(shop: Workshop) -> None:
 
 def train_pose(shop: Workshop) -> None:
     """The pose regressor; starts from the captioner's tower."""
-    task = PoseTask(Toys.load(shop.work / "views"), Toys.load(shop.work / "views_heldout"), tower=_tower(shop))
-    plan = shop.plan(3000, 1e-3, ema_decay=0.998)
+    toys, held_out = Toys.load(shop.work / "views"), Toys.load(shop.work / "views_heldout")
+    task = PoseTask(toys, held_out, tower=_tower(shop), batch_size=shop.batch_size("pose"))
+    plan = shop.plan("pose", ema_decay=0.998)
     figures = train(task, plan, shop.work / "pose", progress=shop.tell)
     save_network(shop.bundle / "pose", task.network)
     _note(shop, "pose", figures)
@@ -89,9 +93,12 @@ def train_pose(shop: Workshop) -> None:
 def train_coarse(shop: Workshop) -> None:
     """The coarse shape; starts from the captioner's tower."""
     task = CoarseTask(
-        load_coarse(shop.work / "solids"), load_coarse(shop.work / "solids_heldout"), tower=_tower(shop)
+        load_coarse(shop.work / "solids"),
+        load_coarse(shop.work / "solids_heldout"),
+        tower=_tower(shop),
+        batch_size=shop.batch_size("coarse"),
     )
-    plan = shop.plan(6000, 1.5e-3, ema_decay=0.998, final_rate_fraction=0.02, validate_every=1000)
+    plan = shop.plan("coarse", ema_decay=0.998, final_rate_fraction=0.02)
     figures = train(task, plan, shop.work / "coarse", progress=shop.tell)
     save_network(shop.bundle / "coarse", task.network)
     _note(shop, "coarse", figures)
@@ -110,13 +117,10 @@ def train_clip(shop: Workshop) -> None:
         shop.work / "views_heldout",
         shop.work / "clip",
         shop.bundle / "clip",
-        plan=_shortened(clip.PLAN, shop),
+        batch_size=shop.batch_size("clip"),
+        plan=shop.plan("clip", weight_decay=0.05, ema_decay=0.995),
         progress=shop.tell,
     )
-
-
-def _shortened(plan: TrainingPlan, shop: Workshop) -> TrainingPlan:
-    return replace(plan, steps=shop.steps or plan.steps, threads=shop.threads)
 
 
 def _note(shop: Workshop, role: str, figures: dict[str, float]) -> None:

@@ -5,8 +5,9 @@ Each goes on from its checkpoint in the work folder, and ends by writing its off
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lift3d_ray.models.image_encoder import load_image_encoder
 from lift3d_ray.models.latents import LatentCodec, load_codec
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.training.codec import STEM, CodecTask, DecoderTask, PictureSource
+from lift3d_ray.toybox.training.effort import EFFORTS, Effort
 from lift3d_ray.toybox.training.export import IMAGE_SIZE, LATENT_PACK, save_half, set_latent_scale
 from lift3d_ray.toybox.training.harness import TrainingPlan, train
 from lift3d_ray.toybox.training.latents import LatentViews, encode_views, join_latents, over_white
@@ -27,7 +29,6 @@ from lift3d_ray.toybox.training.views import ViewSet, build_views, load_views, m
 
 Tell = Callable[[str], None]
 
-TRAIN_TOYS = 16_000
 HELD_OUT_TOYS = 500
 CODEC_SHARDS = 16
 
@@ -39,7 +40,10 @@ class Workshop:
     Attributes:
         work: data, checkpoints, logs and sheets; may be deleted afterwards.
         bundle: the bundle folder that trained roles are written to.
-        threads: torch threads.
+        threads: torch threads, and processes that render data.
+        device: torch device.
+        loaders: processes that draw batches ahead.
+        effort: how much is made and how long it is learnt from.
         steps: steps instead of a role's own number, for short trials.
         tell: told about progress.
     """
@@ -47,27 +51,44 @@ class Workshop:
     work: Path
     bundle: Path
     threads: int = 1
+    device: str = "cpu"
+    loaders: int = 0
+    effort: Effort = field(default_factory=lambda: EFFORTS["cores"])
     steps: int | None = None
     tell: Tell = print
 
-    def plan(self, steps: int, learning_rate: float, **settings: float | int | bool) -> TrainingPlan:
-        """A plan in float32: on CPUs without matrix units, bfloat16 was the slower of the two."""
-        plan = TrainingPlan(steps=self.steps or steps, learning_rate=learning_rate, bf16=False, threads=self.threads)
+    def plan(self, role: str, **settings: float | int | bool) -> TrainingPlan:
+        """The role's plan: bfloat16 on GPUs; on CPUs without matrix units it was the slower of the two."""
+        numbers = self.effort.roles[role]
+        plan = TrainingPlan(
+            steps=self.steps or numbers.steps,
+            learning_rate=numbers.learning_rate,
+            bf16=self.device != "cpu",
+            device=self.device,
+            loaders=self.loaders,
+            threads=self.threads,
+        )
         return replace(plan, **settings)  # type: ignore[arg-type]
+
+    def batch_size(self, role: str) -> int:
+        """Pictures or latents a step."""
+        return self.effort.roles[role].batch_size
 
 
 def build_prior_data(shop: Workshop) -> None:
     """Render the views, training and held-out."""
     workers = max(1, shop.threads)
     build_views(shop.work / "views_heldout", toys=HELD_OUT_TOYS, split=Split.HELD_OUT, seed=1, workers=workers)
-    build_views(shop.work / "views", toys=TRAIN_TOYS, split=Split.TRAIN, workers=workers, progress=shop.tell)
+    build = functools.partial(build_views, split=Split.TRAIN, workers=workers, progress=shop.tell)
+    build(shop.work / "views", toys=shop.effort.named_toys)
+    build(shop.work / "views_shapes", toys=shop.effort.shape_toys, any_shape=True)
 
 
 def train_codec(shop: Workshop) -> None:
     """The autoencoder, encoder and decoder together; sets the scale of the latents."""
     source, held_out = _codec_data(shop)
-    task = CodecTask(source, held_out)
-    plan = shop.plan(5000, 1.5e-3, final_rate_fraction=0.02, ema_decay=0.998, weight_decay=0.0, validate_every=1000)
+    task = CodecTask(source, held_out, batch_size=shop.batch_size("vae"))
+    plan = shop.plan("vae", final_rate_fraction=0.02, ema_decay=0.998, weight_decay=0.0, bf16=False)
     figures = train(task, plan, shop.work / "vae", progress=shop.tell)
     pictures = over_white(load_views(shop.work / "views", limit=1).target_rgba)
     set_latent_scale(task.autoencoder, pixel_unshuffle(pictures * 2 - 1, STEM))
@@ -77,8 +98,8 @@ def train_codec(shop: Workshop) -> None:
 def train_decoder(shop: Workshop) -> None:
     """The codec's decoder on its own, while the latents stay as the priors know them."""
     source, held_out = _codec_data(shop)
-    task = DecoderTask(_codec(shop).autoencoder, source, held_out)
-    plan = shop.plan(6000, 8e-4, final_rate_fraction=0.02, ema_decay=0.999, weight_decay=0.0, validate_every=1000)
+    task = DecoderTask(_codec(shop).autoencoder, source, held_out, batch_size=shop.batch_size("decoder"))
+    plan = shop.plan("decoder", final_rate_fraction=0.02, weight_decay=0.0, bf16=False)
     figures = train(task, plan, shop.work / "decoder", progress=shop.tell)
     save_half(task.autoencoder, shop.bundle / "vae", figures)
 
@@ -86,20 +107,19 @@ def train_decoder(shop: Workshop) -> None:
 def train_view_prior(shop: Workshop) -> None:
     """The view-conditioned prior, which sees its references by CLIP's tower."""
     # Half of the pairs are mirror images: without them the prior learns the training toys by heart.
-    pairs = join_latents(_latents(shop, "views"), _latents(shop, "views", mirrored=True))
-    task = ViewTask(pairs, _latents(shop, "views_heldout"), _codec(shop))
-    figures = train(
-        task, shop.plan(5000, 8e-4, warmup_steps=200, validate_every=500), shop.work / "view_unet", progress=shop.tell
+    pairs = [_latents(shop, name, mirrored=flip) for name in ("views", "views_shapes") for flip in (False, True)]
+    held_out = _latents(shop, "views_heldout")
+    task = ViewTask(
+        functools.reduce(join_latents, pairs), held_out, _codec(shop), batch_size=shop.batch_size("view_unet")
     )
+    figures = train(task, shop.plan("view_unet", warmup_steps=200), shop.work / "view_unet", progress=shop.tell)
     save_half(task.unet, shop.bundle / "view_unet", figures)
 
 
 def train_text_prior(shop: Workshop) -> None:
     """The text prior with its text encoder and tokenizer."""
     task = _text_task(shop)
-    figures = train(
-        task, shop.plan(4000, 8e-4, warmup_steps=200, validate_every=1000), shop.work / "unet", progress=shop.tell
-    )
+    figures = train(task, shop.plan("unet", warmup_steps=200), shop.work / "unet", progress=shop.tell)
     save_half(task.unet, shop.bundle / "unet", figures)
     save_half(task.text_encoder, shop.bundle / "text_encoder", figures)
 
@@ -116,10 +136,10 @@ def train_controlnet(shop: Workshop) -> None:
     text.text_encoder.load_state_dict(
         CLIPTextModel.from_pretrained(str(shop.bundle / "text_encoder"), local_files_only=True).float().state_dict()
     )
-    task = ControlTask(_latents(shop, "views"), _latents(shop, "views_heldout"), text)
-    figures = train(
-        task, shop.plan(1200, 8e-4, warmup_steps=100, validate_every=600), shop.work / "controlnet", progress=shop.tell
+    task = ControlTask(
+        _latents(shop, "views"), _latents(shop, "views_heldout"), text, batch_size=shop.batch_size("controlnet")
     )
+    figures = train(task, shop.plan("controlnet"), shop.work / "controlnet", progress=shop.tell)
     save_half(task.controlnet, shop.bundle / "controlnet", figures)
 
 
@@ -128,11 +148,12 @@ def _text_task(shop: Workshop) -> TextTask:
 
     write_clip_tokenizer(shop.bundle / "tokenizer", toybox_vocabulary())
     tokenizer = CLIPTokenizer.from_pretrained(str(shop.bundle / "tokenizer"), local_files_only=True)
-    return TextTask(_latents(shop, "views"), _latents(shop, "views_heldout"), _codec(shop), tokenizer)
+    views, held_out = _latents(shop, "views"), _latents(shop, "views_heldout")
+    return TextTask(views, held_out, _codec(shop), tokenizer, batch_size=shop.batch_size("unet"))
 
 
-def _codec(shop: Workshop) -> LatentCodec:
-    return load_codec(shop.bundle / "vae", image_size=IMAGE_SIZE, pack=LATENT_PACK)
+def _codec(shop: Workshop, device: str = "cpu") -> LatentCodec:
+    return load_codec(shop.bundle / "vae", image_size=IMAGE_SIZE, pack=LATENT_PACK, device=device)
 
 
 def _codec_data(shop: Workshop) -> tuple[PictureSource, tuple[Tensor, Tensor]]:
@@ -155,7 +176,8 @@ def _latents(shop: Workshop, name: str, *, mirrored: bool = False) -> LatentView
         views = mirror_views(views)
     stored = shop.work / f"{name}{'-mirrored' * mirrored}-latents.pt"
     if not stored.exists():
-        encoded = encode_views(views, _codec(shop), load_image_encoder(shop.bundle / "clip"))
+        encoder = load_image_encoder(shop.bundle / "clip", device=shop.device)
+        encoded = encode_views(views, _codec(shop, shop.device), encoder)
         torch.save(
             {
                 "target": encoded.target_NTCHW,

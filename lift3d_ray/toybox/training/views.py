@@ -22,7 +22,7 @@ from lift3d_ray.cameras import Framing, orbit_c2w, project, wrap_deg
 from lift3d_ray.toybox.attributes import describe
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
-from lift3d_ray.toybox.training.toys import data_toy
+from lift3d_ray.toybox.toys import data_toy, shape_toy
 from lift3d_ray.toybox.world import ToyObject
 from lift3d_ray.types import Float32, UInt8
 
@@ -76,15 +76,26 @@ def build_views(
     toys: int,
     split: Split,
     seed: int = 0,
+    any_shape: bool = False,
     workers: int = 1,
     progress: Callable[[str], None] = print,
 ) -> None:
-    """Write the missing shards of ``toys`` toys (rounded up to whole shards) into ``folder``."""
+    """Write the missing shards of ``toys`` toys (rounded up to whole shards) into ``folder``.
+
+    Args:
+        folder: created if missing.
+        toys: how many.
+        split: where they are drawn from.
+        seed: of cameras and framings.
+        any_shape: toys that need not be what they are called (``toys.shape_toy``).
+        workers: processes.
+        progress: told of every shard.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shards = -(-toys // SHARD)
     missing = [k for k in range(shards) if not (folder / f"views-{k:04d}.npz").exists()]
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_write_shard, folder, k, split, seed) for k in missing]
+        jobs = [pool.submit(_write_shard, folder, k, split, seed, any_shape) for k in missing]
         for done, job in enumerate(jobs, start=1):
             job.result()
             progress(f"views: {shards - len(missing) + done}/{shards} shards")
@@ -145,13 +156,13 @@ def frame_subject(obj: ToyObject, c2w_44: Float32, fill: float, *, offset: tuple
     )
 
 
-def _write_shard(folder: Path, index: int, split: Split, seed: int) -> None:
+def _write_shard(folder: Path, index: int, split: Split, seed: int, any_shape: bool) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     rows: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
     captions, classes = [], []
     for k in range(index * SHARD, (index + 1) * SHARD):
         rng = np.random.default_rng([seed, k, 7])
-        toy = data_toy(k, split=split)
+        toy = (shape_toy if any_shape else data_toy)(k, split=split)
         for name, value in {**_targets(toy, rng), **_references(toy, rng)}.items():
             rows[name].append(value)
         captions.append(describe(toy.attributes, None, None))

@@ -48,7 +48,7 @@ def test_a_few_steps_teach_a_few_toys(pictures: CoarseSet) -> None:
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=3e-3)
     task.network.train()
     for step in range(20):
-        loss, _ = task.loss(np.random.default_rng(step))
+        loss, _ = task.loss(task.draw(np.random.default_rng(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -110,11 +110,11 @@ def test_a_few_steps_teach_spheres() -> None:
     optimizer = torch.optim.AdamW(task.model.parameters(), lr=1e-3)
     values = []
     for step in range(12):
-        loss, figures = task.loss(np.random.default_rng([0, step]))
+        loss, figures = task.loss(task.draw(np.random.default_rng([0, step])))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        values.append(figures["pearson"])
+        values.append(float(figures["pearson"]))
     assert np.mean(values[-4:]) > np.mean(values[:4]) + 0.2
     found = task.validate()
     assert -1 <= found["pearson_spheres_p05"] <= found["pearson_spheres"] <= 1

@@ -30,13 +30,18 @@ class Line:
         """The line."""
         return {"line": self.module}
 
-    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Squared error on a batch drawn with rng, with some of torch's own noise."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Points drawn with rng, and some of torch's own noise."""
+        return torch.from_numpy(rng.standard_normal((8, 1)).astype(np.float32)), 0.01 * torch.randn(8, 1)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Squared error, with more of torch's own noise."""
         if self.steps == self.dies_at:
             raise KeyboardInterrupt
         self.steps += 1
-        x = torch.from_numpy(rng.standard_normal((8, 1)).astype(np.float32))
-        return (self.module(x) - 2 * x + 0.01 * torch.randn(8, 1)).square().mean(), {}
+        x, noise = batch
+        error = self.module(x) - 2 * x + noise + 0.01 * torch.randn(8, 1)
+        return error.square().mean(), {"largest": error.detach().abs().max()}
 
     def validate(self) -> dict[str, float]:
         """The slope."""
@@ -53,6 +58,7 @@ def test_it_learns_logs_and_draws(tmp_path: Path) -> None:
     assert figures["steps"] == 40
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    assert lines[-1]["largest"] < lines[0]["largest"]
     assert (tmp_path / "sheet.png").exists()
 
 
@@ -63,6 +69,12 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(tmp_path: Path) -> No
         train(Line(dies_at=17), often, tmp_path / "killed", progress=lambda line: None)
     resumed = train(Line(), often, tmp_path / "killed", progress=lambda line: None)
     assert resumed["slope"] == whole["slope"]
+
+
+def test_other_processes_draw_the_same_batches(tmp_path: Path) -> None:
+    alone = train(Line(), PLAN, tmp_path / "alone", progress=lambda line: None)
+    helped = train(Line(), replace(PLAN, loaders=2), tmp_path / "helped", progress=lambda line: None)
+    assert helped["slope"] == alone["slope"]
 
 
 def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:

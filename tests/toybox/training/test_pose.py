@@ -36,7 +36,7 @@ def test_a_few_steps_teach_a_few_toys(toys: Toys) -> None:
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=2e-3)
     losses = []
     for step in range(25):
-        loss, _ = task.loss(np.random.default_rng(step))
+        loss, _ = task.loss(task.draw(np.random.default_rng(step)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -29,6 +29,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     views.SHARD = 6
     try:
         build_views(root / "work" / "views", toys=6, split=Split.TRAIN, progress=lambda line: None)
+        build_views(
+            root / "work" / "views_shapes", toys=6, split=Split.TRAIN, any_shape=True, progress=lambda line: None
+        )
         build_views(root / "work" / "views_heldout", toys=6, split=Split.HELD_OUT, progress=lambda line: None)
     finally:
         views.SHARD = shard
