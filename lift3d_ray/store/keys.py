@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Version of what the stages compute. Raise it when the same inputs should be lifted anew by newer code."""
 
 AUTOMATIC = "auto"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.models.roles import ImageTextEncoder, Segmenter
+from lift3d_ray.subject.backdrop import sharpen
 from lift3d_ray.subject.cutout import MAX_COVER, cutout_mask
 from lift3d_ray.subject.masks import bounding_box
 from lift3d_ray.subject.words import closest_to
@@ -178,13 +179,21 @@ def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> 
             )
         why_not = _objection(proposal.mask_HW, photo, selection)
         if why_not is None:
-            found.append(proposal)
+            found.append(proposal if own_HW is not None else _sharpened(proposal, photo, selection))
         elif index == 0:
             objection = f"{origin} {why_not}"
     if not found:
         advice = "crop the picture closer, or point at the subject by a click or box"
         raise NoSubject(f"{photo.name}: {objection}; {advice}")
     return found
+
+
+def _sharpened(proposal: MaskProposal, photo: Photo, selection: Selection) -> MaskProposal:
+    """Made exact before a plain backdrop; a person who points may well mean a part, and gets it."""
+    if selection.is_pointed:
+        return proposal
+    exact = replace(proposal, mask_HW=sharpen(proposal.mask_HW, photo.rgb_HWC))
+    return exact if _objection(exact.mask_HW, photo, selection) is None else proposal
 
 
 def _objection(mask_HW: Bool, photo: Photo, selection: Selection) -> str | None:
