@@ -40,7 +40,7 @@ class Line:
             raise KeyboardInterrupt
         self.steps += 1
         x, noise = batch
-        error = self.module(x) - 2 * x + noise + 0.01 * torch.randn(8, 1)
+        error = self.module(x) - 2 * x + noise + 0.01 * torch.randn_like(x)
         return error.square().mean(), {"largest": error.detach().abs().max()}
 
     def validate(self) -> dict[str, float]:
@@ -75,6 +75,17 @@ def test_other_processes_draw_the_same_batches(tmp_path: Path) -> None:
     alone = train(Line(), PLAN, tmp_path / "alone", progress=lambda line: None)
     helped = train(Line(), replace(PLAN, loaders=2), tmp_path / "helped", progress=lambda line: None)
     assert helped["slope"] == alone["slope"]
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_the_same_line_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    plan = replace(PLAN, device="cuda", loaders=2, checkpoint_every_s=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(dies_at=17), plan, tmp_path, progress=lambda line: None)
+    task = Line()
+    figures = train(task, plan, tmp_path, progress=lambda line: None)
+    assert figures["slope"] == pytest.approx(2, abs=0.3)
+    assert task.module.weight.device.type == "cpu", "trained modules are given back on the CPU"
 
 
 def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
