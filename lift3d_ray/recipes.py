@@ -260,21 +260,32 @@ def anything_3d(quality: Quality = Quality.STANDARD) -> Recipe:
 
 
 def _sized(recipe: Recipe) -> Recipe:
+    """The recipe at its quality.
+
+    Steps times rate stay about the same: the coarse solid is a good start, and a field that may go further from it
+    ends worse, not better. Finer isosurfaces are blurred and smoothed over the same lengths, not over as many voxels.
+    """
     optimize, mesh, pose = recipe.optimize, recipe.mesh, recipe.pose
     if recipe.quality is Quality.DRAFT:
         return replace(
             recipe,
             pose=replace(pose, draws=4, noises=4),
-            optimize=replace(optimize, steps=120, resolutions=(48,), reference_rays=1024),
+            optimize=replace(optimize, steps=120, learning_rate=0.05, resolutions=(48,), reference_rays=1024),
             mesh=replace(mesh, resolution=80, faces=12000, points=10000, turntable_frames=24),
         )
     if recipe.quality is Quality.FINE:
         return replace(
             recipe,
-            optimize=replace(optimize, steps=700, resolutions=(48, 64, 96)),
-            mesh=replace(mesh, resolution=144, faces=48000, turntable_frames=48),
+            optimize=replace(optimize, steps=700, learning_rate=0.0085, resolutions=(48, 64, 96)),
+            mesh=replace(
+                mesh, resolution=144, faces=48000, turntable_frames=48, blur_voxels=1.8, smooth_iterations=20
+            ),
         )
-    return recipe
+    return replace(
+        recipe,
+        optimize=replace(optimize, learning_rate=0.02),
+        mesh=replace(mesh, blur_voxels=1.4, smooth_iterations=12),
+    )
 
 
 RECIPES = {"make-it-3d": make_it_3d, "anything-3d": anything_3d}

@@ -40,7 +40,7 @@ held-out figures are on toys with proportions and colour-class pairs that traini
 
 Made by `lift3d-ray models train toybox`, in several goes: segmenter, captioner, pose, coarse, view_unet, unet and
 text_encoder went on from earlier weights of this bundle. Steps are those of all goes since the last change of a role's
-shape, seconds those of the last go, on one CPU core.
+shape, seconds those of the last go, on one CPU core. CLIP has the tower of an earlier captioner.
 """
 
 
