@@ -13,7 +13,7 @@ from lift3d_ray.toybox.primitives import box, sphere
 from lift3d_ray.toybox.remix import bend_toy, join_toys, resize_parts, taper_toy
 from lift3d_ray.toybox.toys import data_toy, shape_toy
 from lift3d_ray.toybox.world import ToyObject
-from tests.toybox.toys import toy_of
+from tests.toybox.toys import assert_normalised, toy_of
 
 CHANGES: list[Callable[[ToyObject, np.random.Generator], ToyObject]] = [resize_parts, taper_toy, bend_toy]
 
@@ -32,9 +32,7 @@ def _agreement(toy: ToyObject) -> Float:
 def test_a_changed_toy_is_normalised(change: Callable[..., ToyObject], seed: int) -> None:
     toy = sample_object(seed, split=Split.TRAIN)
     changed = change(toy, np.random.default_rng(seed))
-    assert np.linalg.norm(changed.vertices, axis=1).max() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(changed.vertices.max(0), -changed.vertices.min(0), atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(changed.normals, axis=1), 1, atol=1e-5)
+    assert_normalised(changed)
     assert np.abs(changed.vertices - toy.vertices).max() > 0.005
     np.testing.assert_array_equal(changed.faces, toy.faces)
 

@@ -9,16 +9,14 @@ from lift3d_ray.toybox import Split, sample_object
 from lift3d_ray.toybox.primitives import box, sphere
 from lift3d_ray.toybox.toys import data_toy
 from lift3d_ray.toybox.warp import warp_toy
-from tests.toybox.toys import toy_of
+from tests.toybox.toys import assert_normalised, toy_of
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_warped_toy_is_normalised_and_its_normals_still_point_out(seed: int) -> None:
     toy = sample_object(seed, split=Split.TRAIN)
     warped = warp_toy(toy, np.random.default_rng(seed))
-    assert np.linalg.norm(warped.vertices, axis=1).max() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(warped.vertices.max(0), -warped.vertices.min(0), atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(warped.normals, axis=1), 1, atol=1e-5)
+    assert_normalised(warped)
     assert np.abs(warped.vertices - toy.vertices).max() > 0.01
     assert warped.attributes == toy.attributes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from lift3d_ray.cameras import DEFAULT_RADIUS, orbit_c2w, pixel_rays
@@ -15,6 +16,13 @@ Float = NDArray[np.float32]
 
 def toy_of(*meshes: Mesh) -> ToyObject:
     return assemble(primary(*meshes), Attributes("ball", "red", None, "plain"), np.random.default_rng(0))
+
+
+def assert_normalised(toy: ToyObject) -> None:
+    """Box centred, farthest vertex at distance 1, unit normals."""
+    assert np.linalg.norm(toy.vertices, axis=1).max() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(toy.vertices.max(0), -toy.vertices.min(0), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(toy.normals, axis=1), 1, atol=1e-5)
 
 
 def cameras(*angles: tuple[float, float]) -> Float:
