@@ -1,4 +1,4 @@
-"""Which torch device was asked for, and whether there is one."""
+"""Which torch device was asked for, whether there is one, and what it can do."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def check_device(name: str) -> None:
             f"device {name!r} was asked for and this machine has {found or 'no'} CUDA device{'s' * (found > 1)} that "
             "torch can use: choose another, or --device cpu"
         )
+
+
+def has_bf16(name: str) -> bool:
+    """Whether a device multiplies bfloat16 matrices faster than float32 ones: GPUs, and CPUs with AVX-512 BF16 or AMX.
+
+    Args:
+        name: as of ``check_device``, which has seen it.
+    """
+    import torch
+
+    if torch.device(name).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

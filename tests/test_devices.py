@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lift3d_ray.cli.main import WRONG_USE, main
-from lift3d_ray.devices import check_device
+from lift3d_ray.devices import check_device, has_bf16
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.models.bundle import load_bundle, load_models
 
@@ -46,3 +46,12 @@ def test_the_command_says_it_in_a_sentence(
     photo = Path(__file__).parent.parent / "examples" / "duck.png"
     assert main(["lift", str(photo), "--out", str(tmp_path), "--device", "cuda"]) == WRONG_USE
     assert "--device cpu" in capsys.readouterr().err
+
+
+def test_bf16_is_used_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fast in (False, True):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert has_bf16("cpu") is fast
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert has_bf16("cuda:0")

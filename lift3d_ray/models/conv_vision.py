@@ -1,6 +1,7 @@
 """Small BLIP, CLIP and DPT models whose picture tower is convolutional; the classes around it are the official ones.
 
-A folder whose configuration names ``conv_widths`` gets such a tower, any other folder its published ViT.
+A folder whose configuration names ``conv_widths`` gets such a tower, any other folder its published ViT;
+``conv_deep_blocks`` says how many residual blocks its narrow stages have, where that is not two.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ class ConvVision(nn.Module):
         widths: channels of the stages of ``ConvEncoder``.
         hidden_size: channels of the tokens.
         reduction: side of the input over side of the tokens' grid.
+        deep_blocks: residual blocks of the narrow stages.
     """
 
-    def __init__(self, image_size: int, widths: tuple[int, ...], hidden_size: int, *, reduction: int) -> None:
+    def __init__(
+        self, image_size: int, widths: tuple[int, ...], hidden_size: int, *, reduction: int, deep_blocks: int = 2
+    ) -> None:
         super().__init__()
-        self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=reduction)
+        self.encoder = ConvEncoder(image_size, widths, hidden_size, reduction=reduction, deep_blocks=deep_blocks)
 
     def forward(self, pixel_values: Tensor, **_: object) -> Any:
         """(B, 3, S, S) standardised pixels to tokens (B, T, D) and their mean (B, D)."""
@@ -40,13 +44,20 @@ class ConvLayers(ConvVision):
 
     Args:
         layers: of the transformer that it stands in for.
-        image_size, widths, hidden_size, reduction: as of ``ConvVision``.
+        image_size, widths, hidden_size, reduction, deep_blocks: as of ``ConvVision``.
     """
 
     def __init__(
-        self, layers: int, image_size: int, widths: tuple[int, ...], hidden_size: int, *, reduction: int
+        self,
+        layers: int,
+        image_size: int,
+        widths: tuple[int, ...],
+        hidden_size: int,
+        *,
+        reduction: int,
+        deep_blocks: int = 2,
     ) -> None:
-        super().__init__(image_size, widths, hidden_size, reduction=reduction)
+        super().__init__(image_size, widths, hidden_size, reduction=reduction, deep_blocks=deep_blocks)
         self._layers = layers
 
     def forward(self, pixel_values: Tensor, **_: object) -> Any:
@@ -84,7 +95,12 @@ def with_conv_tower(model_class: Any) -> Any:
                 self.forward = self.vision_model.forward
             else:
                 self.dpt = ConvLayers(
-                    vision.num_hidden_layers, vision.image_size, widths, vision.hidden_size, reduction=vision.patch_size
+                    vision.num_hidden_layers,
+                    vision.image_size,
+                    widths,
+                    vision.hidden_size,
+                    reduction=vision.patch_size,
+                    deep_blocks=getattr(vision, "conv_deep_blocks", 2),
                 )
 
     Towered.__name__ = Towered.__qualname__ = model_class.__name__

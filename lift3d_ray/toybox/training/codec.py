@@ -7,6 +7,7 @@ exact PCA codec instead of noise, which is worth far more than any other choice 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,11 @@ from lift3d_ray.types import UInt8
 STEM = 4
 LATENT_CHANNELS = 12
 LATENT_STD = 0.5
+LATENT_NOISE = 0.05
+"""Noise on the latents while training, in their standard deviations: what a prior draws is never exact."""
+SQUARED_SHARE = 0.8
+"""Of the root mean square error in the loss, the rest is the mean absolute error. All absolute reached 0.33 dB less
+after 1000 steps from the same start."""
 
 Batch = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
@@ -123,12 +129,10 @@ class CodecTask:
         return self._batch(rng, self._size)
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """L1 round trip error, foreground counted three times."""
+        """Round trip error, foreground counted three times."""
         images, alpha = batch
-        output = reconstruct(self.autoencoder, images, noise=0.1 * LATENT_STD)
-        error = (output - images).abs()
-        loss = (error * (1 + 2 * alpha)).mean() / (1 + 2 * alpha).mean()
-        return loss, {}
+        output = reconstruct(self.autoencoder, images, noise=LATENT_NOISE * LATENT_STD)
+        return round_trip_loss(output.float(), images, alpha), {}
 
     def validate(self) -> dict[str, float]:
         """PSNR in dB, overall and inside the mask."""
@@ -149,23 +153,52 @@ def _decibel(mean_square: Tensor) -> float:
     return float(-10 * torch.log10(mean_square.detach()))
 
 
-class DecoderTask(CodecTask):
-    """More training for the decoder of a codec whose latents are already in use: the encoder stays as it is.
+def round_trip_loss(output_B3HW: Tensor, images_B3HW: Tensor, alpha_B1HW: Tensor) -> Tensor:
+    """Mean absolute and root mean square error, foreground counted three times."""
+    weights = (1 + 2 * alpha_B1HW) / (1 + 2 * alpha_B1HW).mean()
+    error = output_B3HW - images_B3HW
+    absolute, squared = (error.abs() * weights).mean(), (error.square() * weights).mean()
+    return (1 - SQUARED_SHARE) * absolute + SQUARED_SHARE * squared.add(1e-8).sqrt()
+
+
+class NearbyCodecTask(CodecTask):
+    """More training for a codec whose latents are already in use: they are held near to what the priors know.
+
+    A decoder trained alone, behind a frozen encoder, gained 0.3 dB in 1800 steps and stood still; encoder and decoder
+    together go on, and their latents move by less than a tenth of their deviation.
 
     Args:
         autoencoder: the codec to go on from.
         batch: as of ``CodecTask``.
         held_out: as of ``CodecTask``.
         batch_size: pictures a step.
+        anchor: weight of the latents' mean squared distance to the old ones.
     """
 
     def __init__(
-        self, autoencoder: Any, batch: Batch, held_out: tuple[Tensor, Tensor], *, batch_size: int = 16
+        self,
+        autoencoder: Any,
+        batch: Batch,
+        held_out: tuple[Tensor, Tensor],
+        *,
+        batch_size: int = 16,
+        anchor: float = 0.05,
     ) -> None:
-        self._batch, self._held_out, self._size = batch, held_out, batch_size
-        self.autoencoder = autoencoder
-        autoencoder.encoder.requires_grad_(False)
-        autoencoder.decoder.requires_grad_(True)
+        self._batch, self._held_out, self._size, self._anchor = batch, held_out, batch_size, anchor
+        self.autoencoder = autoencoder.requires_grad_(True).to(memory_format=torch.channels_last)
+        self._old = copy.deepcopy(autoencoder.encoder).eval().requires_grad_(False)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The round trip error, and how far the latents have moved."""
+        images, alpha = batch
+        self._old.to(images.device)
+        folded = pixel_unshuffle(images * 2 - 1, STEM)
+        latents = self.autoencoder.encode(folded).latents
+        noisy = latents + LATENT_NOISE * LATENT_STD * torch.randn_like(latents)
+        output = (pixel_shuffle(self.autoencoder.decode(noisy).sample, STEM) + 1) / 2
+        moved = (latents - self._old(folded)).float().square().mean()
+        loss = round_trip_loss(output.float(), images, alpha) + self._anchor * moved
+        return loss, {"moved": moved.detach().sqrt()}
 
 
 class PictureSource:

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lift3d_ray.models.coarse import SIDE
 from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.depth import DptDepth
 from lift3d_ray.toybox.scene_dataset import load_scenes
 from lift3d_ray.toybox.scenes import MAIN
 from lift3d_ray.toybox.training.augment import recolor
+from lift3d_ray.toybox.training.coarse import DEEP_BLOCKS, HIDDEN
 from lift3d_ray.toybox.training.pictures import draw_backgrounds
 from lift3d_ray.toybox.training.views import load_views
-from lift3d_ray.toybox.training.vision import TOKEN_WIDTH, TOWER_WIDTHS
+from lift3d_ray.toybox.training.vision import TOWER_WIDTHS
 from lift3d_ray.types import Bool, Float32, UInt8
 
 SIZE = 64
@@ -77,27 +79,31 @@ def _inverse(depth: np.ndarray) -> np.ndarray:
 
 
 def new_dpt() -> Any:
-    """An untrained embedded DPT, 2.4 M parameters: 64x64 pixels, a convolutional tower to 8x8 tokens."""
+    """An untrained embedded DPT, 2.7 M parameters: 64x64 pixels, the tower of the coarse shape to 32x32 tokens.
+
+    With 8x8 tokens arms of sofas and layers of cakes ran into each other.
+    """
     from transformers import DPTConfig, DPTForDepthEstimation
 
     config = DPTConfig(
-        hidden_size=TOKEN_WIDTH,
+        hidden_size=HIDDEN,
         # Of the transformer that the tower stands in for; each of three scales reads one of its layers.
         num_hidden_layers=3,
         backbone_out_indices=[0, 1, 2],
         num_attention_heads=4,
         image_size=SIZE,
-        patch_size=8,
+        patch_size=SIZE // SIDE,
         is_hybrid=False,
         backbone_config=None,
         readout_type="ignore",
-        # Three scales instead of four: with patches of 8 the head then ends exactly at the input's size.
-        neck_hidden_sizes=[48, 64, 96],
-        reassemble_factors=[2, 1, 0.5],
-        fusion_hidden_size=48,
+        # The head ends at twice the input's side: the tokens' grid, doubled by the fusion and by the head.
+        neck_hidden_sizes=[32, 48, 64],
+        reassemble_factors=[1, 0.5, 0.25],
+        fusion_hidden_size=32,
         neck_ignore_stages=[],
         use_auxiliary_head=False,
         conv_widths=TOWER_WIDTHS,  # type: ignore[call-arg]
+        conv_deep_blocks=DEEP_BLOCKS,
     )
     return with_conv_tower(DPTForDepthEstimation)(config)
 
@@ -140,7 +146,7 @@ def initialize(model: Any, generator: torch.Generator) -> None:
             module.weight.normal_(std=(1.5 / fan_in) ** 0.5, generator=generator)
     model.head.head[-1] = OpenReLU()
     last = model.head.head[-2]
-    last.weight.mul_(0.3)
+    last.weight.mul_(0.05)
     last.bias.fill_(OUTPUT_MEAN)
 
 
@@ -150,7 +156,7 @@ class DepthTask:
     Args:
         sources: sets to draw from, each with its share of a batch.
         held_out: sets for the figures, by name, never trained on.
-        tower: a trained captioner's picture tower, whose stages to start from; None = from nothing.
+        tower: the encoder of a trained coarse shape, to start from; None = from nothing.
         batch_size: pictures a step.
         seed: of the initial weights.
     """
@@ -168,7 +174,8 @@ class DepthTask:
         self.model = new_dpt()
         initialize(self.model, torch.Generator().manual_seed(seed))
         if tower is not None:
-            self.model.dpt.encoder.stages.load_state_dict(cast(Any, tower).encoder.stages.state_dict())
+            self.model.dpt.encoder.load_state_dict(tower.state_dict())
+        self.model.to(memory_format=torch.channels_last)
         self._sources, self._held_out, self._size = sources, held_out, batch_size
 
     def modules(self) -> dict[str, nn.Module]:
@@ -187,7 +194,7 @@ class DepthTask:
         """``disparity_loss`` of the estimate."""
         images, disparity, mask = batch
         predicted = self.model(pixel_values=images * 2 - 1).predicted_depth
-        return disparity_loss(predicted.float(), disparity, mask)
+        return disparity_loss(F.avg_pool2d(predicted.float(), 2), disparity, mask)
 
     def validate(self) -> dict[str, float]:
         """Mean Pearson correlation inside the mask on every held-out set, and its lowest twentieth."""
@@ -290,9 +297,7 @@ def _boxes(masks_BHW: Bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array(centres), np.array(halves)
 
 
-def disparity_loss(
-    predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+def disparity_loss(predicted_BHW: Tensor, disparity_BHW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Scale- and shift-invariant error, its gradients at three scales, and a weak pull of the output's own scale.
 
     Returns:

@@ -22,16 +22,18 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "vae": train_priors.train_codec,
     "captioner": train_perception.train_captioner,
     "clip": train_perception.train_clip,
+    "vae_on": train_priors.train_codec_on,
     "view_unet": train_priors.train_view_prior,
     "unet": train_priors.train_text_prior,
     "controlnet": train_priors.train_controlnet,
-    "decoder": train_priors.train_decoder,
     "segmenter": train_perception.train_segmenter,
-    "depth": train_perception.train_depth,
     "pose": train_perception.train_pose,
     "coarse": train_perception.train_coarse,
+    "depth": train_perception.train_depth,
 }
 """What can be made, in an order in which each finds what it needs."""
+ON_REQUEST = {"vae_on"}
+"""Made only where it is named: more of what there is already."""
 
 
 def run(
@@ -46,10 +48,10 @@ def run(
     steps: int | None = None,
     tell: Tell = print,
 ) -> None:
-    """Run the named stages, or all of them, in order; then write ``bundle.json`` and the model card.
+    """Run the named stages, or all but those made on request, in order; then write ``bundle.json`` and the model card.
 
     Args:
-        stages: names of ``STAGES``; empty = all.
+        stages: names of ``STAGES``; empty = all but ``ON_REQUEST``.
         work: data, checkpoints, logs and sheets.
         bundle: the folder to write the roles to.
         threads: torch threads, and processes that render data.
@@ -77,7 +79,7 @@ def run(
         tell=tell,
     )
     for name, stage in STAGES.items():
-        if not stages or name in stages:
+        if name in stages or not (stages or name in ON_REQUEST):
             tell(f"== {name}")
             stage(shop)
     write_bundle_file(bundle)

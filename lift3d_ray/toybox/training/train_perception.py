@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
+from lift3d_ray.models.coarse import CoarseNetwork
 from lift3d_ray.models.segmenter import save_segmenter
-from lift3d_ray.models.small_network import save_network
+from lift3d_ray.models.small_network import load_network, save_network
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
@@ -59,27 +60,6 @@ def train_captioner(shop: Workshop) -> None:
     )
 
 
-def train_depth(shop: Workshop) -> None:
-    """The depth estimator, on crops of renders and composites; starts from the captioner's tower."""
-    task = DepthTask(
-        [
-            (load_view_depths(shop.work / "views"), 0.4),
-            (load_view_depths(shop.work / "views_shapes"), 0.4),
-            (load_scene_depths(shop.work / "scenes"), 0.2),
-        ],
-        {
-            "renders": load_view_depths(shop.work / "views_heldout", limit=300),
-            "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
-        },
-        tower=_tower(shop),
-        batch_size=shop.batch_size("depth"),
-    )
-    plan = shop.plan("depth", ema_decay=0.998)
-    figures = train(task, plan, shop.work / "depth", progress=shop.tell)
-    save_depth(shop.bundle / "depth", task.model)
-    _note(shop, "depth", figures)
-
-
 def train_pose(shop: Workshop) -> None:
     """The pose regressor; starts from the captioner's tower."""
     toys, held_out = Toys.load(shop.work / "views"), Toys.load(shop.work / "views_heldout")
@@ -102,6 +82,27 @@ def train_coarse(shop: Workshop) -> None:
     figures = train(task, plan, shop.work / "coarse", progress=shop.tell)
     save_network(shop.bundle / "coarse", task.network)
     _note(shop, "coarse", figures)
+
+
+def train_depth(shop: Workshop) -> None:
+    """The depth estimator, on crops of renders and composites; starts from the coarse shape's encoder."""
+    task = DepthTask(
+        [
+            (load_view_depths(shop.work / "views"), 0.4),
+            (load_view_depths(shop.work / "views_shapes"), 0.4),
+            (load_scene_depths(shop.work / "scenes"), 0.2),
+        ],
+        {
+            "renders": load_view_depths(shop.work / "views_heldout", limit=300),
+            "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
+        },
+        tower=load_network(shop.bundle / "coarse", CoarseNetwork, "a coarse shape model").encoder,
+        batch_size=shop.batch_size("depth"),
+    )
+    plan = shop.plan("depth", ema_decay=0.998)
+    figures = train(task, plan, shop.work / "depth", progress=shop.tell)
+    save_depth(shop.bundle / "depth", task.model)
+    _note(shop, "depth", figures)
 
 
 def _tower(shop: Workshop) -> nn.Module:

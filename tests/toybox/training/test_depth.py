@@ -100,7 +100,7 @@ def test_a_fresh_model_passes_a_signal() -> None:
     initialize(model, torch.Generator().manual_seed(0))
     with torch.no_grad():
         out = model(pixel_values=torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)))
-    assert out.predicted_depth.shape == (2, SIZE, SIZE)
+    assert out.predicted_depth.shape == (2, 2 * SIZE, 2 * SIZE)
     assert float((out.predicted_depth > 0).float().mean()) > 0.95, "the final ReLU is open"
     assert float(out.predicted_depth.std()) > 0.01
 

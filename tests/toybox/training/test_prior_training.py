@@ -82,9 +82,11 @@ def test_the_codec_starts_as_a_principal_component_analysis(shop: Workshop) -> N
 def test_every_role_trains_and_loads(shop: Workshop) -> None:
     train_priors.train_codec(shop)
     before = load_codec(shop.bundle / "vae", image_size=32, pack=1).encode(torch.ones(1, 3, 32, 32) * 0.3)
-    train_priors.train_decoder(shop)
+    train_priors.train_codec_on(shop)
     after = load_codec(shop.bundle / "vae", image_size=32, pack=1).encode(torch.ones(1, 3, 32, 32) * 0.3)
-    torch.testing.assert_close(after, before)
+    assert float((after - before).abs().max()) < 0.1 * float(before.abs().max()), (
+        "latents stay where the priors know them"
+    )
     write_untrained_clip(shop.bundle / "clip")
     train_priors.train_view_prior(shop)
     train_priors.train_text_prior(shop)

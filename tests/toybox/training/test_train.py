@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lift3d_ray.errors import ConfigError
+from lift3d_ray.toybox.training import train
 from lift3d_ray.toybox.training.card import write_card
 from lift3d_ray.toybox.training.export import ROLES
-from lift3d_ray.toybox.training.train import STAGES, run
+from lift3d_ray.toybox.training.train import ON_REQUEST, STAGES, run
 
 
 def test_an_unknown_role_is_named(tmp_path: Path) -> None:
@@ -21,6 +23,17 @@ def test_an_unknown_role_is_named(tmp_path: Path) -> None:
 def test_every_trained_role_has_a_stage() -> None:
     made_beside_others = {"text_encoder", "tokenizer", "scheduler"}
     assert set(ROLES) - made_beside_others <= set(STAGES)
+
+
+def test_stages_on_request_run_only_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    stages = {name: partial(lambda shop, name: ran.append(name), name=name) for name in STAGES}
+    monkeypatch.setattr(train, "STAGES", stages)
+    (tmp_path / "bundle").mkdir()
+    run([], work=tmp_path / "work", bundle=tmp_path / "bundle", tell=print)
+    assert ran == [name for name in STAGES if name not in ON_REQUEST]
+    run(["vae_on"], work=tmp_path / "work", bundle=tmp_path / "bundle", tell=print)
+    assert ran[-1] == "vae_on"
 
 
 def test_the_card_quotes_what_training_recorded(tmp_path: Path) -> None:
