@@ -17,7 +17,7 @@ MODEST = {
 }
 
 
-def hush(environment: MutableMapping[str, str]) -> None:
+def prepare(environment: MutableMapping[str, str]) -> None:
     """Let diffusers and transformers report errors only, and OpenMP wait asleep, in this process and its children.
 
     They read these variables when they are first imported. What the user has set stays.

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from lift3d_ray.cli import evaluate, lift, models, recipes, submit, version, view
-from lift3d_ray.cli.libraries import hush
+from lift3d_ray.cli.libraries import prepare
 from lift3d_ray.errors import ConfigError, Lift3DError
 
 FAILED = 1
@@ -59,7 +59,7 @@ def _before(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     context.ensure_object(Session).debug = debug
-    hush(os.environ)
+    prepare(os.environ)
 
 
 def command() -> TyperGroup:

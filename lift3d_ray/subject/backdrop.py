@@ -22,8 +22,8 @@ _SPREADS = 4.0
 _REACH_PART = 0.012
 """What reaches no further beyond the mask is its rim, as a part of the picture's longer side."""
 _RIM_PX = 3.0
-_SHARPNESS = 2.5
-"""A thing stands out by so many tolerances right behind its outline; a shadow does not."""
+_SHARPNESS, _SHARP_SHARE = 2.5, 0.2
+"""This share of a thing's outline stands out by so many tolerances; of a shadow's it does not."""
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
 
@@ -45,12 +45,12 @@ def sharpen(mask_HW: Bool, rgb_HWC: UInt8) -> Bool:
     reach_px = max(2.0, _REACH_PART * max(mask_HW.shape))
     # Only the rim is taken for fringe: further in, what has the backdrop's colour may well be the subject.
     fringe_HW = ~unlike_HW & (ndimage.distance_transform_edt(mask_HW) <= reach_px)
-    return np.asarray((mask_HW & ~fringe_HW) | _left_out(mask_HW, difference_HW, tolerance, reach_px), dtype=np.bool_)
+    further_HW = _left_out(mask_HW, unlike_HW, reach_px, sharp_HW=difference_HW > _SHARPNESS * tolerance)
+    return np.asarray((mask_HW & ~fringe_HW) | further_HW, dtype=np.bool_)
 
 
-def _left_out(mask_HW: Bool, difference_HW: Float32, tolerance: float, reach_px: float) -> Bool:
+def _left_out(mask_HW: Bool, unlike_HW: Bool, reach_px: float, *, sharp_HW: Bool) -> Bool:
     """(H, W) what hangs together with the mask, reaches beyond its rim and is no shadow."""
-    unlike_HW = difference_HW > tolerance
     whole, _ = ndimage.label(unlike_HW | mask_HW, structure=_EIGHT)
     joined_HW = np.isin(whole, np.unique(whole[mask_HW])) & unlike_HW
     pieces, count = ndimage.label(joined_HW & ~mask_HW, structure=_EIGHT)
@@ -59,7 +59,8 @@ def _left_out(mask_HW: Bool, difference_HW: Float32, tolerance: float, reach_px:
     numbers = np.arange(1, count + 1)
     reaches = ndimage.maximum(ndimage.distance_transform_edt(~mask_HW), pieces, numbers) > reach_px
     near_edge_HW = ndimage.distance_transform_edt(unlike_HW) <= _RIM_PX
-    kept = [n for n in numbers[reaches] if _is_sharp(difference_HW[(pieces == n) & near_edge_HW], tolerance)]
+    outlines = ((n, (pieces == n) & near_edge_HW) for n in numbers[reaches])
+    kept = [n for n, edge_HW in outlines if (sharp_HW & edge_HW).sum() > _SHARP_SHARE * edge_HW.sum()]
     return np.asarray(np.isin(pieces, kept), dtype=np.bool_)
 
 
@@ -75,7 +76,3 @@ def _unlike_backdrop(rgb_HWC: UInt8) -> tuple[Float32, float] | None:
     if tolerance > _MOST_LEVELS or float((off <= tolerance).mean()) < _RING_SHARE:
         return None
     return np.asarray(np.abs(rgb_HWC.astype(np.float32) - colour).max(-1), dtype=np.float32), tolerance
-
-
-def _is_sharp(difference_N: Float32, tolerance: float) -> bool:
-    return len(difference_N) > 0 and float(np.quantile(difference_N, 0.8)) > _SHARPNESS * tolerance

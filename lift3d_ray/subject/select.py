@@ -141,10 +141,10 @@ def select_subject(
     """
     found = liftable_masks(photo, segmenter, selection)
     if selection.words is None:
-        return found[0]
+        return _sharpened(found[0], photo, selection)
     if encoder is None:
         raise ConfigError("to select by words, an encoder of pictures and sentences is needed")
-    return closest_to(selection.words, photo, found, encoder)
+    return _sharpened(closest_to(selection.words, photo, found, encoder), photo, selection)
 
 
 def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
@@ -158,7 +158,7 @@ def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
     for mask in liftable_masks(photo, segmenter, AUTOMATIC):
         if all((mask.mask_HW & other.mask_HW).sum() <= _NESTED * mask.mask_HW.sum() for other in kept):
             kept.append(mask)
-    return kept
+    return [_sharpened(mask, photo, AUTOMATIC) for mask in kept]
 
 
 def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> list[MaskProposal]:
@@ -179,7 +179,7 @@ def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> 
             )
         why_not = _objection(proposal.mask_HW, photo, selection)
         if why_not is None:
-            found.append(proposal if own_HW is not None else _sharpened(proposal, photo, selection))
+            found.append(proposal)
         elif index == 0:
             objection = f"{origin} {why_not}"
     if not found:
@@ -189,8 +189,8 @@ def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> 
 
 
 def _sharpened(proposal: MaskProposal, photo: Photo, selection: Selection) -> MaskProposal:
-    """Made exact before a plain backdrop; a person who points may well mean a part, and gets it."""
-    if selection.is_pointed:
+    """Made exact before a plain backdrop; a person who points may well mean a part, and a cut-out is exact."""
+    if selection.is_pointed or cutout_mask(photo) is not None:
         return proposal
     exact = replace(proposal, mask_HW=sharpen(proposal.mask_HW, photo.rgb_HWC))
     return exact if _objection(exact.mask_HW, photo, selection) is None else proposal

@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 
-from lift3d_ray.cli.libraries import MODEST, QUIET, hush
+from lift3d_ray.cli.libraries import MODEST, QUIET, prepare
 
 
 def test_what_the_user_has_set_stays() -> None:
     environment = {"DIFFUSERS_VERBOSITY": "info", "OMP_WAIT_POLICY": "ACTIVE"}
-    hush(environment)
+    prepare(environment)
     assert environment == {**QUIET, **MODEST, "DIFFUSERS_VERBOSITY": "info", "OMP_WAIT_POLICY": "ACTIVE"}
 
 
@@ -24,7 +24,7 @@ def test_the_libraries_are_not_there_before_they_are_told() -> None:
 
 def test_a_bundle_loads_without_a_word() -> None:
     program = (
-        "import os; from lift3d_ray.cli.libraries import hush; hush(os.environ);"
+        "import os; from lift3d_ray.cli.libraries import prepare; prepare(os.environ);"
         "from lift3d_ray.models.bundle import load_bundle, load_models; load_models(load_bundle('toybox'))"
     )
     plain = {name: value for name, value in os.environ.items() if name not in QUIET}
