@@ -42,6 +42,10 @@ def evaluate(
             "pose, both, or views drawn once; may be given several times.",
         ),
     ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option("--scale", min=0, help="Guidance scale for every way, to compare at one; else each its own."),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Lift every toy with this many seeds.")] = 1,
     sheet: Annotated[Path | None, typer.Option("--sheet", metavar="PNG", help="Truth above mesh, for looking.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Lifts side by side, each in its own process.")] = 1,
@@ -60,7 +64,10 @@ def evaluate(
     from lift3d_ray.evaluate import Question, judge_all
 
     questions = [
-        Question(exam=exam, guidance=way, seed=seed + k) for way in ways for exam in range(count) for k in range(seeds)
+        Question(exam=exam, guidance=way, seed=seed + k, scale=scale)
+        for way in ways
+        for exam in range(count)
+        for k in range(seeds)
     ]
     verdicts: list[Verdict] = []
     for verdict in judge_all(questions, bundle, chosen, device=device, jobs=jobs):

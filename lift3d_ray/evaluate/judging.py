@@ -52,11 +52,20 @@ class Question:
         exam: its number.
         guidance: a name of ``GUIDANCES``.
         seed: of the lift.
+        scale: classifier-free guidance scale of all that the prior is asked, None = each its own.
     """
 
     exam: int
     guidance: str = "recipe"
     seed: int = 0
+    scale: float | None = None
+
+    def recipe(self, plain: Recipe) -> Recipe:
+        """The recipe with this guidance."""
+        recipe = GUIDANCES[self.guidance](plain)
+        if self.scale is None:
+            return recipe
+        return replace(recipe, guidance=tuple(replace(term, scale=self.scale) for term in recipe.guidance))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +112,7 @@ class Judge:
 
     def __call__(self, question: Question) -> Verdict:
         """Lift one exam, given nothing but its photo."""
-        exam, recipe = make_exam(question.exam), GUIDANCES[question.guidance](self._recipe)
+        exam, recipe = make_exam(question.exam), question.recipe(self._recipe)
         started, copy = time.perf_counter(), score_copy(exam)
         try:
             perception = perceive(exam.photo, self._models, recipe)

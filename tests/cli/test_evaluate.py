@@ -59,8 +59,9 @@ def test_prints_the_means_below_each_other(asked: dict[str, Any], capsys: pytest
 def test_every_way_every_toy_and_every_seed_is_asked(
     asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ways = ["--guidance", "none", "--guidance", "drawn"]
+    ways = ["--guidance", "none", "--guidance", "drawn", "--scale", "1.5"]
     assert main(["evaluate", "--count", "2", "--seeds", "2", "--quiet", *ways]) == 0
+    assert {q.scale for q in asked["questions"]} == {1.5}
     assert [(q.guidance, q.exam, q.seed) for q in asked["questions"]] == [
         (way, exam, seed) for way in ("none", "drawn") for exam in (0, 1) for seed in (0, 1)
     ]

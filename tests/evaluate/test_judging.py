@@ -44,6 +44,16 @@ def test_a_lift_without_a_subject_is_worth_an_empty_picture(monkeypatch: pytest.
     assert verdict.mesh.iou == verdict.field.iou == 0.0
 
 
+def test_ways_are_compared_at_one_scale() -> None:
+    recipe = make_it_3d(Quality.DRAFT)
+    for way in ("recipe", "text", "view", "mix", "drawn"):
+        own = Question(exam=0, guidance=way).recipe(recipe).guidance
+        terms = Question(exam=0, guidance=way, scale=2.5).recipe(recipe).guidance
+        assert len(terms) > 0
+        assert terms == tuple(replace(term, scale=2.5) for term in own)
+    assert Question(exam=0, guidance="none", scale=2.5).recipe(recipe).guidance == ()
+
+
 def test_every_way_of_guidance_makes_a_recipe_of_its_own() -> None:
     recipe = make_it_3d()
     assert GUIDANCES["recipe"](recipe) == recipe
