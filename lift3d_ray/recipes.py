@@ -197,7 +197,7 @@ class MeshConfig:
     resolution: int = 112
     level: float = -0.1
     faces: int = 24000
-    blur_voxels: float = 1.0
+    blur_voxels: float = 0.7
     smooth_iterations: int = 6
     points: int = 20000
     turntable_frames: int = 36
@@ -278,13 +278,13 @@ def _sized(recipe: Recipe) -> Recipe:
             recipe,
             optimize=replace(optimize, steps=700, learning_rate=0.0085, resolutions=(48, 64, 96)),
             mesh=replace(
-                mesh, resolution=144, faces=48000, turntable_frames=48, blur_voxels=1.8, smooth_iterations=20
+                mesh, resolution=144, faces=48000, turntable_frames=48, blur_voxels=1.25, smooth_iterations=20
             ),
         )
     return replace(
         recipe,
         optimize=replace(optimize, learning_rate=0.02),
-        mesh=replace(mesh, blur_voxels=1.4, smooth_iterations=12),
+        mesh=replace(mesh, blur_voxels=1.0, smooth_iterations=12),
     )
 
 

@@ -21,6 +21,8 @@ from lift3d_ray.types import Bool, CoarseShape, Float32, UInt8
 
 RAMP_VOXELS = 3.0
 """The raw density runs from -1 to 1 within so many voxels on either side of the surface."""
+THIN_VOXELS = 0.25
+"""So far inside the surface lies at least what is solid, also where it is one voxel thin."""
 
 RELIEF = 1.6
 """Depth between the nearest and farthest visible points of a subject, in radii of a disc of its mask's area; on toys
@@ -312,7 +314,8 @@ def _ramp(inside_RRR: Bool) -> Float32:
     # Each transform counts from the neighbouring grid point; the surface lies half way between the two.
     distance = inward - outward + np.where(inside_RRR, -0.5, 0.5)
     smooth = ndimage.gaussian_filter(np.clip(distance / RAMP_VOXELS, -1, 1), 0.7)
-    return np.asarray(smooth, dtype=np.float32)
+    # The smoothing alone would swallow sticks one grid point wide.
+    return np.asarray(np.where(inside_RRR, np.maximum(smooth, THIN_VOXELS / RAMP_VOXELS), smooth), dtype=np.float32)
 
 
 def _colors(rgb_HWC: UInt8, mask_HW: Bool) -> Float32:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components
 
-from lift3d_ray.types import Float32
+from lift3d_ray.types import Float32, Int64
 
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
@@ -39,6 +41,19 @@ def face_volumes(vertices_N3: Float32, faces_F3: Int32) -> Float64:
     """
     a, b, c = (vertices_N3[faces_F3[:, k]].astype(np.float64) for k in range(3))
     return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6.0)
+
+
+def edge_matrix(faces_F3: Int32, vertices: int) -> csr_matrix:
+    """(N, N) the directed edges of the faces of a mesh with so many vertices, 1 where there is one."""
+    start = faces_F3[:, [0, 1, 2]].reshape(-1)
+    end = faces_F3[:, [1, 2, 0]].reshape(-1)
+    return coo_matrix((np.ones(len(start)), (start, end)), shape=(vertices, vertices)).tocsr()
+
+
+def pieces_of(faces_F3: Int32, vertices: int) -> Int64:
+    """(F,) the number of the connected piece that each face belongs to, of a mesh with so many vertices."""
+    _, piece_N = connected_components(edge_matrix(faces_F3, vertices), directed=False)
+    return np.asarray(piece_N[faces_F3[:, 0]], dtype=np.int64)
 
 
 def vertex_normals(vertices_N3: Float32, faces_F3: Int32) -> Float32:

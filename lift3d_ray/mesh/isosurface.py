@@ -1,4 +1,4 @@
-"""The surface of a density grid: marching cubes, without floaters.
+"""The surface of a density grid: marching cubes, without cavities.
 
 Marching cubes: Lorensen and Cline 1987, in the topologically consistent form of Lewiner et al. 2003 (scikit-image).
 Smoothing: Taubin, "A signal processing approach to fair surface design", 1995.
@@ -10,11 +10,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, diags_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_matrix, diags_array
 
 from lift3d_ray.errors import ConfigError, OptimizationFailed
-from lift3d_ray.mesh.geometry import Int32, compact, face_volumes
+from lift3d_ray.mesh.geometry import Int32, compact, edge_matrix, face_volumes, pieces_of
 from lift3d_ray.types import Float32
 
 TAUBIN_SHRINK = 0.5
@@ -27,10 +26,9 @@ def extract_mesh(
     level: float,
     *,
     extent: float = 1.0,
-    min_component_fraction: float = 0.02,
     smooth_iterations: int = 0,
 ) -> tuple[Float32, Int32]:
-    """The closed surface at which a density crosses a level.
+    """The closed surface at which a density crosses a level, all its pieces, their cavities filled.
 
     Values are clamped to one level's height around the level first: a fitted density leaps from nothing to hundreds
     within a cell, and how high it leaps says nothing about where the surface lies. Where the solid touches the side of
@@ -41,8 +39,6 @@ def extract_mesh(
             axis at -extent and the last at +extent. Larger is more solid.
         level: the value taken for the surface.
         extent: half side of the cube, world units.
-        min_component_fraction: pieces smaller than this share of the largest piece's volume are dropped as floaters;
-            1 keeps the largest alone, 0 keeps all. Cavities inside a piece are always filled.
         smooth_iterations: passes of Taubin smoothing, which irons out the grid's steps and keeps the volume.
 
     Returns:
@@ -52,7 +48,7 @@ def extract_mesh(
         ConfigError: an argument makes no sense.
         OptimizationFailed: the grid is not finite, or nothing in it reaches the level.
     """
-    _check_arguments(density_XYZ, level, extent, min_component_fraction, smooth_iterations)
+    _check_arguments(density_XYZ, level, extent, smooth_iterations)
     if not np.isfinite(density_XYZ).all():
         raise OptimizationFailed(
             "the density grid holds values that are not finite: the field diverged; use another seed"
@@ -63,7 +59,7 @@ def extract_mesh(
             "the field came out empty; use another seed, a longer recipe or a lower level"
         )
     vertices, faces = _march(density_XYZ, level, extent)
-    vertices, faces = _drop_small_pieces(vertices, faces, min_component_fraction)
+    vertices, faces = _fill_cavities(vertices, faces)
     if smooth_iterations:
         vertices = taubin_smooth(vertices, faces, iterations=smooth_iterations)
     return vertices, faces
@@ -79,9 +75,7 @@ def taubin_smooth(vertices_N3: Float32, faces_F3: Int32, *, iterations: int) -> 
     return moved.astype(np.float32)
 
 
-def _check_arguments(
-    density_XYZ: Float32, level: float, extent: float, min_component_fraction: float, smooth_iterations: int
-) -> None:
+def _check_arguments(density_XYZ: Float32, level: float, extent: float, smooth_iterations: int) -> None:
     if density_XYZ.ndim != 3 or len(set(density_XYZ.shape)) != 1 or density_XYZ.shape[0] < 2:
         raise ConfigError(
             f"the density grid must be a cube of at least 2 samples a side, got shape {density_XYZ.shape}"
@@ -90,8 +84,6 @@ def _check_arguments(
         raise ConfigError(f"level must be a finite number, got {level}")
     if not (math.isfinite(extent) and extent > 0):
         raise ConfigError(f"extent must be a positive number of world units, got {extent}")
-    if not 0 <= min_component_fraction <= 1:
-        raise ConfigError(f"min_component_fraction must lie in [0, 1], got {min_component_fraction}")
     if smooth_iterations < 0:
         raise ConfigError(f"smooth_iterations must be 0 or more, got {smooth_iterations}")
 
@@ -113,24 +105,15 @@ def _march(density_XYZ: Float32, level: float, extent: float) -> tuple[Float32, 
     return vertices.astype(np.float32), faces.astype(np.int32)
 
 
-def _drop_small_pieces(vertices_N3: Float32, faces_F3: Int32, fraction: float) -> tuple[Float32, Int32]:
-    edges = _edge_matrix(faces_F3, len(vertices_N3))
-    _, piece_of_vertex = connected_components(edges, directed=False)
-    piece = piece_of_vertex[faces_F3[:, 0]]
-    volumes = np.bincount(piece, face_volumes(vertices_N3, faces_F3))
-    # Cavities are pieces wound inwards, of negative volume: nobody outside can see them.
-    kept = (volumes > 0) & (volumes >= fraction * volumes.max())
-    return compact(vertices_N3, faces_F3[kept[piece]])
-
-
-def _edge_matrix(faces_F3: Int32, count: int) -> csr_matrix:
-    start = faces_F3[:, [0, 1, 2]].reshape(-1)
-    end = faces_F3[:, [1, 2, 0]].reshape(-1)
-    return coo_matrix((np.ones(len(start)), (start, end)), shape=(count, count)).tocsr()
+def _fill_cavities(vertices_N3: Float32, faces_F3: Int32) -> tuple[Float32, Int32]:
+    """Cavities are pieces wound inwards, of negative volume: nobody outside can see them."""
+    piece_F = pieces_of(faces_F3, len(vertices_N3))
+    volume_P = np.bincount(piece_F, face_volumes(vertices_N3, faces_F3))
+    return compact(vertices_N3, faces_F3[(volume_P > 0)[piece_F]])
 
 
 def _neighbour_mean(faces_F3: Int32, count: int) -> csr_matrix:
-    directed = _edge_matrix(faces_F3, count)
+    directed = edge_matrix(faces_F3, count)
     either = (directed + directed.T) > 0
     degree: NDArray[np.float64] = np.asarray(either.sum(axis=1), dtype=np.float64).reshape(-1)
     return (diags_array(1.0 / np.maximum(degree, 1.0)) @ either).tocsr()

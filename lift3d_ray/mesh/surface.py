@@ -9,6 +9,8 @@ from lift3d_ray.cameras import Framing
 from lift3d_ray.field.voxels import VoxelField, query, raw_density_grid
 from lift3d_ray.mesh.colors import color_mesh
 from lift3d_ray.mesh.isosurface import extract_mesh
+from lift3d_ray.mesh.photo_view import PhotoView
+from lift3d_ray.mesh.pieces import drop_floaters
 from lift3d_ray.mesh.simplify import simplify
 from lift3d_ray.recipes import MeshConfig
 from lift3d_ray.types import Float32, Mesh, Subject
@@ -31,8 +33,9 @@ def mesh_field(
         OptimizationFailed: nothing solid is left.
     """
     density = gaussian_filter(raw_density_grid(field, config.resolution).cpu().numpy(), config.blur_voxels)
-    vertices, faces = extract_mesh(
-        density, config.level, min_component_fraction=0.05, smooth_iterations=config.smooth_iterations
+    vertices, faces = extract_mesh(density, config.level, smooth_iterations=config.smooth_iterations)
+    vertices, faces = drop_floaters(
+        vertices, faces, PhotoView(subject=subject, c2w_44=c2w_44, framing=framing)
     )
     vertices, faces = simplify(vertices, faces, target_faces=config.faces)
 

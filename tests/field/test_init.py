@@ -204,3 +204,20 @@ def test_where_the_guess_is_unsure_the_likeliest_slice_keeps_the_mask() -> None:
     assert 5 <= len(depth) <= 8
     with pytest.raises(NoSubject):
         carved_field(shape, np.zeros_like(alpha), rgb, c2w, resolution=48)
+
+
+def test_a_stick_one_grid_point_wide_stays_solid() -> None:
+    c2w = orbit_c2w(0.0, 0.0)[0]
+    alpha = np.zeros((SIZE, SIZE), dtype=np.float32)
+    alpha[10:86, 47:49] = 1
+    shape = CoarseShape(
+        filled_SSD=np.tile((np.abs(np.arange(32) - 15.5) < 2).astype(np.float32), (32, 32, 1)),
+        back_rgb_SSC=np.full((32, 32, 3), 0.5, dtype=np.float32),
+        depth_reach=0.9,
+    )
+    start = carved_field(shape, alpha, np.full((SIZE, SIZE, 3), 120, dtype=np.uint8), c2w, resolution=49)
+    solid = start.raw_density_RRR > 0
+    assert solid.any(axis=(1, 2)).sum() == 1
+    heights = np.flatnonzero(solid.any(axis=(0, 2)))
+    assert len(heights) > 20
+    assert np.array_equal(heights, np.arange(heights[0], heights[-1] + 1)), "without a gap"

@@ -55,21 +55,9 @@ def test_level_zero_cuts_a_signed_field() -> None:
     assert is_watertight(faces)
 
 
-def test_floaters_go_and_large_pieces_stay() -> None:
-    density = np.maximum(ball_density(0.4, centre=(-0.4, 0, 0)), ball_density(0.3, centre=(0.5, 0, 0)))
-    density = np.maximum(density, ball_density(0.07, centre=(0.0, 0.8, 0.0)))
-    kept, _ = extract_mesh(density, LEVEL)
-    assert kept[:, 1].max() < 0.5
-    assert kept[:, 0].max() == pytest.approx(0.8, abs=0.01)
-    largest, _ = extract_mesh(density, LEVEL, min_component_fraction=1.0)
-    assert largest[:, 0].max() < 0.1
-    everything, _ = extract_mesh(density, LEVEL, min_component_fraction=0.0)
-    assert everything[:, 1].max() > 0.8
-
-
 def test_cavities_are_filled() -> None:
     density = np.minimum(ball_density(0.7), 2 * LEVEL - ball_density(0.4))
-    vertices, faces = extract_mesh(density, LEVEL, min_component_fraction=0.0)
+    vertices, faces = extract_mesh(density, LEVEL)
     assert np.linalg.norm(vertices, axis=1).min() > 0.65
     assert float(face_volumes(vertices, faces).sum()) == pytest.approx(4 / 3 * np.pi * 0.7**3, rel=0.01)
 
@@ -96,7 +84,7 @@ def test_smoothing_irons_out_steps_and_keeps_the_volume() -> None:
 def test_noise_comes_out_watertight() -> None:
     noise = np.random.default_rng(0).normal(size=(24, 24, 24)).astype(np.float32)
     noise[3, 4, 5] = 0.5  # exactly on the level
-    _, faces = extract_mesh(noise, 0.5, min_component_fraction=0.0)
+    _, faces = extract_mesh(noise, 0.5)
     assert is_watertight(faces)
 
 
@@ -110,24 +98,17 @@ def test_nothing_solid_is_a_failed_optimisation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "level", "extent", "fraction", "passes", "word"),
+    ("shape", "level", "extent", "passes", "word"),
     [
-        ((8, 8), 1.0, 1.0, 0.0, 0, "cube"),
-        ((8, 8, 9), 1.0, 1.0, 0.0, 0, "cube"),
-        ((8, 8, 8), float("nan"), 1.0, 0.0, 0, "level"),
-        ((8, 8, 8), 1.0, 0.0, 0.0, 0, "extent"),
-        ((8, 8, 8), 1.0, 1.0, 1.5, 0, "min_component_fraction"),
-        ((8, 8, 8), 1.0, 1.0, 0.0, -1, "smooth_iterations"),
+        ((8, 8), 1.0, 1.0, 0, "cube"),
+        ((8, 8, 9), 1.0, 1.0, 0, "cube"),
+        ((8, 8, 8), float("nan"), 1.0, 0, "level"),
+        ((8, 8, 8), 1.0, 0.0, 0, "extent"),
+        ((8, 8, 8), 1.0, 1.0, -1, "smooth_iterations"),
     ],
 )
 def test_arguments_that_make_no_sense(
-    shape: tuple[int, ...], level: float, extent: float, fraction: float, passes: int, word: str
+    shape: tuple[int, ...], level: float, extent: float, passes: int, word: str
 ) -> None:
     with pytest.raises(ConfigError, match=word):
-        extract_mesh(
-            np.ones(shape, np.float32),
-            level,
-            extent=extent,
-            min_component_fraction=fraction,
-            smooth_iterations=passes,
-        )
+        extract_mesh(np.ones(shape, np.float32), level, extent=extent, smooth_iterations=passes)

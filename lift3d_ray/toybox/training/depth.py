@@ -8,6 +8,7 @@ Shape suffixes: B pictures, H W pixels, S their side.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -381,7 +382,7 @@ def stretched(disparity_HW: Float32, inside_HW: Bool) -> UInt8:
 
 
 def save_depth(folder: Path, model: Any) -> None:
-    """Write the transformers folder of the model as it is, with its preprocessing."""
+    """Write the transformers folder of the model, half precision, with its preprocessing."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(folder))
+    copy.deepcopy(model).half().save_pretrained(str(folder))
     new_processor().save_pretrained(str(folder))
