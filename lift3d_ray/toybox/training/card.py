@@ -27,8 +27,8 @@ HEAD = """# The embedded bundle: toybox
 
 Small models, trained by this project on its own procedural world and on nothing else, so that every part of the
 system runs on a CPU, offline. Each is the official class in its official layout, and the published weights load through
-the same code. In three of them (segmenter, captioner, CLIP) a small convolutional network stands where the published
-ones have a ViT, because so small a ViT learns far more slowly; their configurations say so.
+the same code. In four of them (segmenter, captioner, CLIP, depth) a small convolutional network stands where the
+published ones have a ViT, because so small a ViT learns far more slowly; their configurations say so.
 
 **For:** trying the whole system, tests, teaching, development; lifting simple, single objects that look like the toys
 of the world (fifty classes, twelve colours, six patterns).
@@ -38,9 +38,9 @@ laid on the mesh; its back is the prior's guess at the nearest toy.
 Licence: Apache-2.0, like the code. Data: rendered by `lift3d_ray.toybox`; no picture from outside was used. The
 held-out figures are on toys with proportions and colour-class pairs that training never saw.
 
-Made by `lift3d-ray models train toybox`, in several goes: segmenter, captioner, pose, coarse, view_unet, unet and
-text_encoder went on from earlier weights of this bundle. Steps are those of all goes since the last change of a role's
-shape, seconds those of the last go, on one CPU core. CLIP has the tower of an earlier captioner.
+Made by `lift3d-ray models train toybox`, in several goes: all but depth and CLIP went on from earlier weights of this
+bundle. Steps are those of all goes since the last change of a role's shape, seconds those of the last go, on one CPU
+core. CLIP has the tower of an earlier captioner.
 """
 
 
