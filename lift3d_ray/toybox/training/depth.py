@@ -195,6 +195,7 @@ class DepthTask:
         """``disparity_loss`` of the estimate."""
         images, disparity, mask = batch
         predicted = self.model(pixel_values=images * 2 - 1).predicted_depth
+        # The head answers at twice the input's side.
         return disparity_loss(F.avg_pool2d(predicted.float(), 2), disparity, mask)
 
     def validate(self) -> dict[str, float]:
