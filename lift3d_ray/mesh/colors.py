@@ -14,11 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing
 from lift3d_ray.mesh.geometry import Int32, vertex_normals
 from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoPaint, PhotoView, clean_rim, photo_weights, sample
 from lift3d_ray.mesh.refine import split_edges, unique_edges
-from lift3d_ray.types import Float32, Int64, Mesh, Subject
+from lift3d_ray.types import Float32, Int64, Mesh
 
 ColorAt = Callable[[Float32], Float32]
 """Colours (N, 3) sRGB in [0, 1] at world positions (N, 3)."""
@@ -31,11 +30,8 @@ def color_mesh(
     vertices_N3: Float32,
     faces_F3: Int32,
     color_at: ColorAt,
-    subject: Subject,
-    c2w_44: Float32,
-    framing: Framing = CANONICAL,
+    view: PhotoView,
     *,
-    fovy_deg: float = DEFAULT_FOVY_DEG,
     paint: PhotoPaint = DEFAULT_PAINT,
 ) -> Mesh:
     """A mesh with normals, refined and coloured: field colours all round, the photo's pixels where it sees them.
@@ -44,13 +40,9 @@ def color_mesh(
         vertices_N3: (N, 3) float32 world positions.
         faces_F3: (F, 3) int32, wound outwards.
         color_at: the field's colour at world positions.
-        subject: the photo's cut-out.
-        c2w_44: (4, 4) float32 camera-to-world of the photo.
-        framing: zoom and shift of the subject's picture.
-        fovy_deg: field of view of the unframed camera, degrees.
+        view: the photo with its camera.
         paint: how the photo is laid on.
     """
-    view = PhotoView(subject=subject, c2w_44=c2w_44, framing=framing, fovy_deg=fovy_deg)
     mesh = refine_seen(paint_field(vertices_N3, faces_F3, np.zeros_like), view, paint)
     mesh = replace(mesh, colors_N3=_field_colors(color_at, mesh.vertices_N3))
     return project_photo(mesh, view, paint)

@@ -34,9 +34,8 @@ def mesh_field(
     """
     density = gaussian_filter(raw_density_grid(field, config.resolution).cpu().numpy(), config.blur_voxels)
     vertices, faces = extract_mesh(density, config.level, smooth_iterations=config.smooth_iterations)
-    vertices, faces = drop_floaters(
-        vertices, faces, PhotoView(subject=subject, c2w_44=c2w_44, framing=framing)
-    )
+    view = PhotoView(subject=subject, c2w_44=c2w_44, framing=framing)
+    vertices, faces = drop_floaters(vertices, faces, view)
     vertices, faces = simplify(vertices, faces, target_faces=config.faces)
 
     def color_at(xyz_N3: Float32) -> Float32:
@@ -45,4 +44,4 @@ def mesh_field(
             colors: Float32 = query(field, points, sharpness)[1].float().cpu().numpy()
         return colors
 
-    return color_mesh(vertices, faces, color_at, subject, c2w_44, framing)
+    return color_mesh(vertices, faces, color_at, view)

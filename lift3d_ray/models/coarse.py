@@ -87,10 +87,15 @@ class CoarseEstimator:
         )
 
 
-def load_coarse(folder: Path) -> CoarseEstimator:
+def load_coarse_network(folder: Path) -> CoarseNetwork:
     """Load ``config.json`` and ``model.safetensors``, float32, on the CPU.
 
     Raises:
         BundleError: a file missing, damaged, or not fitting the other.
     """
-    return CoarseEstimator(load_network(folder, CoarseNetwork, "a coarse shape model"))
+    return load_network(folder, CoarseNetwork, "a coarse shape model")
+
+
+def load_coarse(folder: Path) -> CoarseEstimator:
+    """The network of a folder, behind plain values; errors as of ``load_coarse_network``."""
+    return CoarseEstimator(load_coarse_network(folder))

@@ -85,23 +85,21 @@ def with_conv_tower(model_class: Any) -> Any:
             widths = tuple(getattr(vision, "conv_widths", ()))
             if not widths:
                 return
-            reduction = 2 ** len(widths)
+            tower: dict[str, Any] = {
+                "image_size": vision.image_size,
+                "widths": widths,
+                "hidden_size": vision.hidden_size,
+                "deep_blocks": getattr(vision, "conv_deep_blocks", 2),
+            }
             if hasattr(self, "vision_model"):
-                self.vision_model = ConvVision(vision.image_size, widths, vision.hidden_size, reduction=reduction)
+                self.vision_model = ConvVision(**tower, reduction=2 ** len(widths))
             elif hasattr(self, "post_layernorm"):
                 # A tower by itself: there is nothing around it to keep.
                 self._modules.clear()
-                self.vision_model = ConvVision(vision.image_size, widths, vision.hidden_size, reduction=reduction)
+                self.vision_model = ConvVision(**tower, reduction=2 ** len(widths))
                 self.forward = self.vision_model.forward
             else:
-                self.dpt = ConvLayers(
-                    vision.num_hidden_layers,
-                    vision.image_size,
-                    widths,
-                    vision.hidden_size,
-                    reduction=vision.patch_size,
-                    deep_blocks=getattr(vision, "conv_deep_blocks", 2),
-                )
+                self.dpt = ConvLayers(vision.num_hidden_layers, **tower, reduction=vision.patch_size)
 
     Towered.__name__ = Towered.__qualname__ = model_class.__name__
     return Towered

@@ -140,11 +140,12 @@ def select_subject(
         ConfigError: words without an encoder.
     """
     found = liftable_masks(photo, segmenter, selection)
-    if selection.words is None:
-        return _sharpened(found[0], photo, selection)
-    if encoder is None:
-        raise ConfigError("to select by words, an encoder of pictures and sentences is needed")
-    return _sharpened(closest_to(selection.words, photo, found, encoder), photo, selection)
+    chosen = found[0]
+    if selection.words is not None:
+        if encoder is None:
+            raise ConfigError("to select by words, an encoder of pictures and sentences is needed")
+        chosen = closest_to(selection.words, photo, found, encoder)
+    return _sharpened(chosen, photo, selection)
 
 
 def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:

@@ -7,6 +7,7 @@ import numpy as np
 from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.export.glb import glb_bytes
 from lift3d_ray.mesh.colors import color_mesh
+from lift3d_ray.mesh.photo_view import PhotoView
 from lift3d_ray.mesh.simplify import simplify
 from tests.export.assets import colourful_ball
 from tests.export.glb_check import parse
@@ -18,7 +19,7 @@ def test_the_khronos_validator_finds_nothing(tmp_path: Path) -> None:
     ball = colourful_ball(40)
     c2w = orbit_c2w(0, 20)[0]
     thin = simplify(ball.vertices_N3, ball.faces_F3, target_faces=1000)
-    lifted = color_mesh(*thin, flat(0.2, 0.3, 0.9), photographed(ball, c2w, size=96), c2w)
+    lifted = color_mesh(*thin, flat(0.2, 0.3, 0.9), PhotoView(subject=photographed(ball, c2w, size=96), c2w_44=c2w))
     meshes = {"ball.glb": ball, "square.glb": square(), "lifted.glb": lifted}
     for name, mesh in meshes.items():
         (tmp_path / name).write_bytes(glb_bytes(mesh, name='a "ball" <ä>', extras={"caption": "ä", "seed": 1}))

@@ -115,7 +115,7 @@ def test_refinement_makes_the_photo_sharp_where_it_has_detail() -> None:
     coarse = ball(0.7, resolution=24)
     view = PhotoView(subject=subject, c2w_44=c2w)
     paint = PhotoPaint(vertex_budget=20_000)
-    fine = color_mesh(coarse.vertices_N3, coarse.faces_F3, flat(*BLUE), subject, c2w, paint=paint)
+    fine = color_mesh(coarse.vertices_N3, coarse.faces_F3, flat(*BLUE), view, paint=paint)
     assert is_watertight(fine.faces_F3)
     assert len(coarse.vertices_N3) < len(fine.vertices_N3) <= 20_000
     wanted = subject.rgb_HWC.astype(np.float32) / 255

@@ -95,10 +95,19 @@ def _set_centre(conv: nn.Conv2d, *, rows: range, weight: Tensor, bias: Tensor) -
 
 def reconstruct(autoencoder: Any, images_B3HW: Tensor, noise: float = 0.0) -> Tensor:
     """Round trip of (B, 3, H, W) pictures in [0, 1], with Gaussian noise of this standard deviation on the latents."""
-    latents = autoencoder.encode(pixel_unshuffle(images_B3HW * 2 - 1, STEM)).latents
+    return _decoded(autoencoder, autoencoder.encode(_folded(images_B3HW)).latents, noise)
+
+
+def _folded(images_B3HW: Tensor) -> Tensor:
+    """(B, 48, H / 4, W / 4) in [-1, 1]: what the encoder reads."""
+    return pixel_unshuffle(images_B3HW * 2 - 1, STEM)
+
+
+def _decoded(autoencoder: Any, latents_BCHW: Tensor, noise: float) -> Tensor:
+    """Pictures of latents with noise on them."""
     if noise > 0:
-        latents = latents + noise * torch.randn_like(latents)
-    return (pixel_shuffle(autoencoder.decode(latents).sample, STEM) + 1) / 2
+        latents_BCHW = latents_BCHW + noise * torch.randn_like(latents_BCHW)
+    return (pixel_shuffle(autoencoder.decode(latents_BCHW).sample, STEM) + 1) / 2
 
 
 class CodecTask:
@@ -192,10 +201,9 @@ class NearbyCodecTask(CodecTask):
         """The round trip error, and how far the latents have moved."""
         images, alpha = batch
         self._old.to(images.device)
-        folded = pixel_unshuffle(images * 2 - 1, STEM)
+        folded = _folded(images)
         latents = self.autoencoder.encode(folded).latents
-        noisy = latents + LATENT_NOISE * LATENT_STD * torch.randn_like(latents)
-        output = (pixel_shuffle(self.autoencoder.decode(noisy).sample, STEM) + 1) / 2
+        output = _decoded(self.autoencoder, latents, LATENT_NOISE * LATENT_STD)
         moved = (latents - self._old(folded)).float().square().mean()
         loss = round_trip_loss(output.float(), images, alpha) + self._anchor * moved
         return loss, {"moved": moved.detach().sqrt()}

@@ -8,7 +8,6 @@ Shape suffixes: B pictures, H W pixels, S their side.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from lift3d_ray.toybox.scene_dataset import load_scenes
 from lift3d_ray.toybox.scenes import MAIN
 from lift3d_ray.toybox.training.augment import recolor
 from lift3d_ray.toybox.training.coarse import DEEP_BLOCKS, HIDDEN
+from lift3d_ray.toybox.training.export import save_half
 from lift3d_ray.toybox.training.pictures import draw_backgrounds
 from lift3d_ray.toybox.training.views import load_views
 from lift3d_ray.toybox.training.vision import TOWER_WIDTHS
@@ -382,8 +382,7 @@ def stretched(disparity_HW: Float32, inside_HW: Bool) -> UInt8:
     return picture
 
 
-def save_depth(folder: Path, model: Any) -> None:
-    """Write the transformers folder of the model, half precision, with its preprocessing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(model).half().save_pretrained(str(folder))
+def save_depth(folder: Path, model: Any, figures: dict[str, float]) -> None:
+    """Write the transformers folder of the model, half precision, with its preprocessing and figures."""
+    save_half(model, folder, figures)
     new_processor().save_pretrained(str(folder))

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
-from lift3d_ray.models.coarse import CoarseNetwork
+from lift3d_ray.models.coarse import load_coarse_network
 from lift3d_ray.models.segmenter import save_segmenter
-from lift3d_ray.models.small_network import load_network, save_network
+from lift3d_ray.models.small_network import save_network
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
@@ -96,13 +96,12 @@ def train_depth(shop: Workshop) -> None:
             "renders": load_view_depths(shop.work / "views_heldout", limit=300),
             "scenes": load_scene_depths(shop.work / "scenes_heldout", limit=300),
         },
-        tower=load_network(shop.bundle / "coarse", CoarseNetwork, "a coarse shape model").encoder,
+        tower=load_coarse_network(shop.bundle / "coarse").encoder,
         batch_size=shop.batch_size("depth"),
     )
     plan = shop.plan("depth", ema_decay=0.998)
     figures = train(task, plan, shop.work / "depth", progress=shop.tell)
-    save_depth(shop.bundle / "depth", task.model)
-    _note(shop, "depth", figures)
+    save_depth(shop.bundle / "depth", task.model, figures)
 
 
 def _tower(shop: Workshop) -> nn.Module:
