@@ -18,7 +18,7 @@ from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.render import render
 from lift3d_ray.toybox.solidity import solid_view
 from lift3d_ray.toybox.toys import shape_toy
-from lift3d_ray.toybox.training.views import frame_subject
+from lift3d_ray.toybox.training.views import disparity_image, frame_subject
 from lift3d_ray.types import UInt8
 
 PICTURE_PX = 64
@@ -35,11 +35,13 @@ class CoarseSet:
         rgba_NSSC: (N, 64, 64, 4) uint8, colour over white and coverage.
         filled_NB: (N, 32 * 32 * 4) uint8, the bits of (32, 32, 32) rows, columns, slices (``np.packbits``).
         back_NSSC: (N, 32, 32, 3) uint8 the farthest surface seen from behind, in the picture's own pixels.
+        disparity_NSS: (N, 64, 64) uint8, 255 = nearest point of the picture, 1 = farthest, 0 = nothing.
     """
 
     rgba_NSSC: UInt8
     filled_NB: UInt8
     back_NSSC: UInt8
+    disparity_NSS: UInt8
 
 
 def build_coarse(folder: Path, *, toys: int, split: Split = Split.TRAIN, workers: int = 1) -> None:
@@ -52,6 +54,7 @@ def build_coarse(folder: Path, *, toys: int, split: Split = Split.TRAIN, workers
         "side": SIDE,
         "slices": SLICES,
         "reach": DEPTH_REACH,
+        "disparity": True,
     }
     shards.build(
         folder, make, count=toys * PICTURES, per_shard=_TOYS_A_SHARD * PICTURES, settings=settings, workers=workers
@@ -61,7 +64,12 @@ def build_coarse(folder: Path, *, toys: int, split: Split = Split.TRAIN, workers
 def load_coarse(folder: Path, *, limit: int | None = None) -> CoarseSet:
     """The finished shards, at most ``limit`` pictures."""
     data = shards.load(folder, limit=limit)
-    return CoarseSet(rgba_NSSC=data["rgba"], filled_NB=data["filled"], back_NSSC=data["back"])
+    return CoarseSet(
+        rgba_NSSC=data["rgba"],
+        filled_NB=data["filled"],
+        back_NSSC=data["back"],
+        disparity_NSS=data["disparity"],
+    )
 
 
 def _rows(rows: range, *, split: Split) -> shards.Arrays:
@@ -84,4 +92,5 @@ def _picture(row: int, split: Split) -> dict[str, UInt8]:
         "rgba": np.asarray(np.round(rgba * 255), dtype=np.uint8),
         "filled": np.packbits(solid.filled_SSD),
         "back": np.asarray(np.round(solid.back_rgb_SSC * 255), dtype=np.uint8),
+        "disparity": disparity_image(view.depth)[0],
     }

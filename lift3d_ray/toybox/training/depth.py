@@ -1,6 +1,6 @@
-"""The embedded depth estimator: a small official DPT trained on disparity of cut-outs and composites.
+"""The embedded depth estimator: a small official DPT trained on disparity of cut-outs.
 
-The lift shows it the subject crop over white, the subject filling most of the square; so do most of the pictures here.
+The lift shows it the subject crop over white, the subject filling most of the square; so do the pictures here.
 Only the subject's own disparity counts, up to scale and shift, as in MiDaS (Ranftl et al. 2020, equations 5 to 11).
 
 Shape suffixes: B pictures, H W pixels, S their side.
@@ -24,14 +24,13 @@ from lift3d_ray.toybox.scene_dataset import load_scenes
 from lift3d_ray.toybox.scenes import MAIN
 from lift3d_ray.toybox.training.augment import recolor
 from lift3d_ray.toybox.training.coarse import DEEP_BLOCKS, HIDDEN
+from lift3d_ray.toybox.training.coarse_data import CoarseSet
 from lift3d_ray.toybox.training.export import save_half
-from lift3d_ray.toybox.training.pictures import draw_backgrounds
 from lift3d_ray.toybox.training.views import load_views
 from lift3d_ray.toybox.training.vision import TOWER_WIDTHS
 from lift3d_ray.types import Bool, Float32, UInt8
 
 SIZE = 64
-WHITE_SHARE = 0.85
 OUTPUT_MEAN, OUTPUT_STD = 1.0, 0.3
 """Where the disparity inside a subject is kept, weakly: well above the head's final ReLU."""
 
@@ -43,7 +42,7 @@ class DepthSet:
     Attributes:
         rgb_NHWC: (N, S, S, 3) uint8.
         alpha_NHW: (N, S, S) uint8 coverage of the subject; cut-outs lie over white where it is below 255.
-        disparity_NHW: (N, S, S) float16 inverse z-depth of the subject, 0 where it is not known.
+        disparity_NHW: (N, S, S) inverse z-depth of the subject up to scale and shift, 0 where it is not known.
         framed: True where ``rgb`` has a background of its own that may stay.
     """
 
@@ -69,7 +68,17 @@ def load_view_depths(folder: Path, *, limit: int | None = None) -> DepthSet:
     return DepthSet(
         rgb_NHWC=rgba[seen][..., :3],
         alpha_NHW=rgba[seen][..., 3],
-        disparity_NHW=disparity[seen].astype(np.float16) / np.float16(255),
+        disparity_NHW=disparity[seen],
+        framed=False,
+    )
+
+
+def as_depths(solids: CoarseSet) -> DepthSet:
+    """Cut-outs of ``coarse_data.build_coarse``, framed as a subject crop is, over white."""
+    return DepthSet(
+        rgb_NHWC=solids.rgba_NSSC[..., :3],
+        alpha_NHW=solids.rgba_NSSC[..., 3],
+        disparity_NHW=solids.disparity_NSS,
         framed=False,
     )
 
@@ -152,7 +161,7 @@ def initialize(model: Any, generator: torch.Generator) -> None:
 
 
 class DepthTask:
-    """Disparity of subjects, mostly over white.
+    """Disparity of subjects over white.
 
     Args:
         sources: sets to draw from, each with its share of a batch.
@@ -216,7 +225,7 @@ class DepthTask:
 
 
 def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Random crops in which the subject fills 55 to 95 % of the square, mirrored or not, over varied backgrounds.
+    """Random crops over white in which the subject fills 55 to 95 % of the square, mirrored or not.
 
     Returns:
         images (B, 3, 64, 64) in [0, 1], disparity (B, 64, 64), and where it counts (B, 64, 64) in {0, 1}.
@@ -224,15 +233,12 @@ def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[
     pick = rng.integers(len(source.rgb_NHWC), size=count)
     fill = rng.uniform(0.55, 0.95, count)
     shift = rng.uniform(-1, 1, (count, 2)) * (1 - fill)[:, None]
-    wide = rng.random(count) < (0.3 if source.framed else 0.0)
     mirrored = rng.random(count) < 0.5
-    rgb, alpha, disparity, mask = crop_subjects(source, pick, fill, shift, mirrored, wide)
-    behind = draw_backgrounds(rng, count, SIZE, white_share=WHITE_SHARE)
-    # A cut-out made by a segmenter has a rim that is a little too wide or too narrow.
-    cut = _resize_rim(alpha, rng)
-    plain = rgb * cut + behind * (1 - cut) if source.framed else rgb + (behind - 1) * (1 - alpha)
-    keeps = torch.from_numpy((rng.random(count) < 0.3) & source.framed)[:, None, None, None]
-    return recolor(torch.where(keeps, rgb, plain).clamp(0, 1), rng), disparity, mask
+    rgb, alpha, disparity, mask = crop_subjects(source, pick, fill, shift, mirrored)
+    if source.framed:
+        # A cut-out made by a segmenter has a rim that is a little too wide or too narrow.
+        rgb = 1 + (rgb - 1) * _resize_rim(alpha, rng)
+    return recolor(rgb.clamp(0, 1), rng), disparity, mask
 
 
 def _resize_rim(alpha_B1HW: Tensor, rng: np.random.Generator) -> Tensor:
@@ -248,7 +254,6 @@ def crop_subjects(
     fill_B: np.ndarray,
     shift_B2: np.ndarray,
     mirrored_B: np.ndarray,
-    wide_B: np.ndarray,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Square crops around subjects.
 
@@ -258,7 +263,6 @@ def crop_subjects(
         fill_B: (B,) longer side of the subject's box as a share of the crop.
         shift_B2: (B, 2) where the box's centre goes, x right and y down, in half crops.
         mirrored_B: (B,) left and right swapped.
-        wide_B: (B,) the whole picture instead of a crop.
 
     Returns:
         rgb (B, 3, 64, 64), alpha (B, 1, 64, 64), disparity and mask (B, 64, 64).
@@ -266,10 +270,9 @@ def crop_subjects(
     rgb = torch.from_numpy(source.rgb_NHWC[pick_B]).permute(0, 3, 1, 2).float() / 255
     alpha = torch.from_numpy(source.alpha_NHW[pick_B])[:, None].float() / 255
     known = torch.from_numpy(source.disparity_NHW[pick_B].astype(np.float32))[:, None]
-    size = rgb.shape[-1]
     centre, half = _boxes(source.alpha_NHW[pick_B] >= 128)
-    zoom = np.where(wide_B, 1.0, half / fill_B)
-    centre = np.where(wide_B[:, None], 0.0, centre - shift_B2 * zoom[:, None])
+    zoom = half / fill_B
+    centre = centre - shift_B2 * zoom[:, None]
     flip = np.where(mirrored_B, -1.0, 1.0)
     theta = np.zeros((len(pick_B), 2, 3), dtype=np.float32)
     theta[:, 0, 0], theta[:, 0, 2] = zoom * flip, centre[:, 0]
@@ -283,7 +286,6 @@ def crop_subjects(
     cover = F.grid_sample(alpha, grid, align_corners=False)
     exact = F.grid_sample(torch.cat([known, alpha], 1), grid, mode="nearest", align_corners=False)
     mask = ((exact[:, 0] > 0) & (exact[:, 1] >= 0.5)).float()
-    assert size == rgb.shape[-2]
     return moved, cover, exact[:, 0], mask
 
 
@@ -354,7 +356,7 @@ def plain_crops(scenes: DepthSet, pick_B: np.ndarray) -> tuple[UInt8, Float32, B
     """What the lift would show: centred crops over white, the subject filling 80 % of the square."""
     count = len(pick_B)
     never = np.zeros(count, dtype=bool)
-    rgb, alpha, disparity, mask = crop_subjects(scenes, pick_B, np.full(count, 0.8), np.zeros((count, 2)), never, never)
+    rgb, alpha, disparity, mask = crop_subjects(scenes, pick_B, np.full(count, 0.8), np.zeros((count, 2)), never)
     white = rgb * alpha + (1 - alpha) if scenes.framed else rgb
     images = (white.clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte().numpy()
     return images, disparity.numpy(), mask.numpy() > 0.5

@@ -17,7 +17,13 @@ from lift3d_ray.toybox.scene_dataset import build_scenes
 from lift3d_ray.toybox.training import captioner, clip
 from lift3d_ray.toybox.training.coarse import CoarseTask
 from lift3d_ray.toybox.training.coarse_data import build_coarse, load_coarse
-from lift3d_ray.toybox.training.depth import DepthTask, load_scene_depths, load_view_depths, save_depth
+from lift3d_ray.toybox.training.depth import (
+    DepthTask,
+    as_depths,
+    load_scene_depths,
+    load_view_depths,
+    save_depth,
+)
 from lift3d_ray.toybox.training.harness import train
 from lift3d_ray.toybox.training.pictures import Toys
 from lift3d_ray.toybox.training.pose import PoseTask
@@ -88,9 +94,9 @@ def train_depth(shop: Workshop) -> None:
     """The depth estimator, on crops of renders and composites; starts from the coarse shape's encoder."""
     task = DepthTask(
         [
-            (load_view_depths(shop.work / "views"), 0.4),
-            (load_view_depths(shop.work / "views_shapes"), 0.4),
-            (load_scene_depths(shop.work / "scenes"), 0.2),
+            (load_view_depths(shop.work / "views"), 0.25),
+            (as_depths(load_coarse(shop.work / "solids")), 0.5),
+            (load_scene_depths(shop.work / "scenes"), 0.25),
         ],
         {
             "renders": load_view_depths(shop.work / "views_heldout", limit=300),
