@@ -47,6 +47,10 @@ def evaluate(
         typer.Option("--scale", min=0, help="Guidance scale for every way, to compare at one; else each its own."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Lift every toy with this many seeds.")] = 1,
+    meshes: Annotated[
+        Path | None,
+        typer.Option("--meshes", metavar="DIR", help="Judge by the mesh files (GLB, OBJ, PLY) of a folder instead."),
+    ] = None,
     sheet: Annotated[Path | None, typer.Option("--sheet", metavar="PNG", help="Truth above mesh, for looking.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Lifts side by side, each in its own process.")] = 1,
     recipe: options.RecipeName = "make-it-3d",
@@ -57,16 +61,17 @@ def evaluate(
     quiet: options.Quiet = False,
     json: options.AsJson = False,
 ) -> None:
-    """Lift held-out toys, given nothing but a picture, and compare with the truth from 24 other sides."""
+    """Lift held-out toys or models, given nothing but a picture, and compare with the truth from 24 other sides."""
     chosen = by_name(recipe, quality)
     ways = [name.value for name in guidance or [GuidanceName.RECIPE]]
 
-    from lift3d_ray.evaluate import Question, judge_all
+    from lift3d_ray.evaluate import Question, judge_all, mesh_files
 
+    exams: list[int | Path] = list(range(count)) if meshes is None else list(mesh_files(meshes))
     questions = [
         Question(exam=exam, guidance=way, seed=seed + k, scale=scale)
         for way in ways
-        for exam in range(count)
+        for exam in exams
         for k in range(seeds)
     ]
     verdicts: list[Verdict] = []
@@ -91,6 +96,8 @@ def table(verdicts: list[Verdict]) -> str:
         title = f"{way}: {len(some)} lifts" + (f", {failed} failed" if failed else "")
         lines.append(line(f"{title}, mesh", mean_score([v.mesh for v in some])))
         lines.append(line(f"{title}, field", mean_score([v.field for v in some])))
+        won = sum(v.mesh.psnr > v.copy.psnr for v in some)
+        lines.append(f"{way}: {won} of {len(some)} meshes have a higher psnr than the photo, copied")
     lines.append(line("the photo itself, copied", mean_score([v.copy for v in verdicts])))
     return "\n".join(lines)
 
@@ -104,7 +111,7 @@ def line(name: str, score: Score | None) -> str:
 def _as_json(verdicts: list[Verdict]) -> list[dict[str, object]]:
     return [
         {
-            **dataclasses.asdict(verdict.question),
+            **dataclasses.asdict(verdict.question) | {"exam": _exam(verdict)},
             "name": verdict.name,
             "caption": verdict.caption,
             "failed": verdict.failed,
@@ -115,6 +122,11 @@ def _as_json(verdicts: list[Verdict]) -> list[dict[str, object]]:
         }
         for verdict in verdicts
     ]
+
+
+def _exam(verdict: Verdict) -> int | str:
+    exam = verdict.question.exam
+    return exam if isinstance(exam, int) else exam.name
 
 
 def _plain(score: Score) -> dict[str, float | None]:

@@ -7,13 +7,18 @@ invariant to the unknown shift.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.roles import DepthEstimator
-from lift3d_ray.types import Bool, Float32, Subject
+from lift3d_ray.types import Bool, Float32, Subject, UInt8
 
+SHOWN_FILL = 0.92
+"""Part of the square that the subject's longer side fills when the estimator looks at it: large, since small
+estimators see few pixels."""
 _NEAR_PERCENTILE = 98.0
 _FAR_PERCENTILE = 2.0
 _RIM_PART = 1 / 128
@@ -29,7 +34,7 @@ def estimate_depth(subject: Subject, depth_estimator: DepthEstimator) -> Float32
     inside (parts too thin to have an inside keep theirs). The 2nd and 98th percentile inside become 0 and 1.
 
     Args:
-        subject: the cut-out; it is shown to the estimator over white.
+        subject: the cut-out; the estimator sees it over white, filling ``SHOWN_FILL`` of a square.
         depth_estimator: DPT or alike.
 
     Returns:
@@ -39,16 +44,10 @@ def estimate_depth(subject: Subject, depth_estimator: DepthEstimator) -> Float32
     Raises:
         BundleError: the estimator answered with another size or with numbers that are not finite.
     """
-    raw_HW = np.asarray(depth_estimator.estimate_disparity(subject.over(1.0)), dtype=np.float32)
     mask_HW: Bool = subject.alpha_HW > 0.5
-    if raw_HW.shape != mask_HW.shape:
-        raise BundleError(
-            f"the depth model answered with shape {raw_HW.shape}; wanted {mask_HW.shape}; check the bundle"
-        )
-    if not np.isfinite(raw_HW).all():
-        raise BundleError("the depth model answered with numbers that are not finite; check the bundle's weights")
     if not mask_HW.any():
-        return np.zeros_like(raw_HW)
+        return np.zeros(mask_HW.shape, dtype=np.float32)
+    raw_HW = _estimate_closely(subject.over(1.0), mask_HW, depth_estimator)
     side = min(mask_HW.shape)
     rim_px = max(1, round(_RIM_PART * side))
     inside_HW = _inside(mask_HW, rim_px)
@@ -59,6 +58,28 @@ def estimate_depth(subject: Subject, depth_estimator: DepthEstimator) -> Float32
         return np.where(mask_HW, np.float32(_FLAT_LEVEL), np.float32(0))
     unit_HW = np.clip((smooth_HW - far) / (near - far), 0.0, 1.0)
     return np.where(mask_HW, unit_HW, 0.0).astype(np.float32)
+
+
+def _estimate_closely(rgb_HWC: UInt8, mask_HW: Bool, depth_estimator: DepthEstimator) -> Float32:
+    """(H, W) raw estimates of the square around the mask, shown by itself; 0 outside of it."""
+    rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
+    low = np.array([rows[0], columns[0]])
+    high = np.array([rows[-1], columns[-1]]) + 1
+    side = math.ceil(int((high - low).max()) / SHOWN_FILL)
+    # The square may reach over the picture's edge, where it is white too.
+    top, left = (low + high - side) // 2 + side
+    wide_HWC = np.pad(rgb_HWC, ((side, side), (side, side), (0, 0)), constant_values=255)
+    shown_HWC = np.ascontiguousarray(wide_HWC[top : top + side, left : left + side])
+    answer_HW = np.asarray(depth_estimator.estimate_disparity(shown_HWC), dtype=np.float32)
+    if answer_HW.shape != shown_HWC.shape[:2]:
+        raise BundleError(
+            f"the depth model answered with shape {answer_HW.shape}; wanted {shown_HWC.shape[:2]}; check the bundle"
+        )
+    if not np.isfinite(answer_HW).all():
+        raise BundleError("the depth model answered with numbers that are not finite; check the bundle's weights")
+    raw_HW = np.zeros(wide_HWC.shape[:2], dtype=np.float32)
+    raw_HW[top : top + side, left : left + side] = answer_HW
+    return np.ascontiguousarray(raw_HW[side:-side, side:-side])
 
 
 def _inside(mask_HW: Bool, rim_px: int) -> Bool:

@@ -1,6 +1,7 @@
-"""Measuring lifts against toys that training never saw."""
+"""Measuring lifts against toys that training never saw, and against models of files."""
 
-from lift3d_ray.evaluate.exams import Exam, in_toy_world, make_exam
+from lift3d_ray.evaluate.exams import Exam, in_subject_world, make_exam, make_file_exam
+from lift3d_ray.evaluate.files import mesh_files
 from lift3d_ray.evaluate.judging import GUIDANCES, Judge, Question, Verdict, judge_all
 from lift3d_ray.evaluate.scores import (
     Score,
@@ -20,10 +21,12 @@ __all__ = [
     "Score",
     "Verdict",
     "chamfer",
-    "in_toy_world",
+    "in_subject_world",
     "judge_all",
     "make_exam",
+    "make_file_exam",
     "mean_score",
+    "mesh_files",
     "score_asset",
     "score_copy",
     "score_field",

@@ -1,7 +1,7 @@
-"""Exams: toys that training never saw, a photo of each, and the truth from all round.
+"""Exams: toys that training never saw, or models of files, a photo of each, and the truth from all round.
 
 The lift gets the picture and nothing else. Only the judge knows the photo's camera: it says where the asset's world
-lies relative to the toy's. The rotation between the two cameras' frames is the identity, and scale and shift follow
+lies relative to the subject's. The rotation between the two cameras' frames is the identity, and scale and shift follow
 from the crop, so a wrongly guessed elevation or zoom is not forgiven in shape, only in placement.
 
 Shape suffixes: V views, S picture side, N points.
@@ -9,101 +9,152 @@ Shape suffixes: V views, S picture side, N points.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from lift3d_ray.cameras import DEFAULT_RADIUS, Framing, focal_px, orbit_c2w
+from lift3d_ray.evaluate.files import SURFACE_POINTS, draw, load_mesh_file
 from lift3d_ray.toybox.parts import Split
+from lift3d_ray.toybox.points import surface_points
 from lift3d_ray.toybox.render import render
-from lift3d_ray.toybox.world import ToyObject, sample_object
+from lift3d_ray.toybox.world import sample_object
 from lift3d_ray.types import Asset, CropMap, Float32, Mesh, Photo, ReferencePose
 
 VIEW_PX = 64
 PHOTO_PX = 256
 ELEVATIONS_DEG = (5.0, 35.0)
 AZIMUTHS = 12
+Pictures = tuple[Float32, Float32]
+"""(V, S, S, 3) colours over white and (V, S, S) coverage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
-    """A toy, the photo of it, and how it looks from all round.
+    """The photo of a subject, and how it looks from all round.
+
+    The subject's world: +Y up, bounding box centred at the origin, farthest point at distance 1.
 
     Attributes:
-        toy: the toy.
-        azimuth_deg: of the photo's camera, 0 = the toy's front.
+        azimuth_deg: of the photo's camera, 0 = from +Z, a toy's front.
         elevation_deg: of the photo's camera.
         photo: the picture over white.
         rgb_VSSC: (24, 64, 64, 3) float32 novel views over white.
         alpha_VSS: (24, 64, 64) float32 their coverage.
-        c2w_V44: their cameras in the toy's world.
+        c2w_V44: their cameras in the subject's world.
+        copy_SSC: (64, 64, 3) float32 the photo's view at the size of the novel ones.
+        copy_alpha_SS: (64, 64) float32 its coverage.
+        surface_N3: (4096, 3) float32 points of the subject's surface.
     """
 
-    toy: ToyObject
     azimuth_deg: float
     elevation_deg: float
     photo: Photo
     rgb_VSSC: Float32
     alpha_VSS: Float32
     c2w_V44: Float32
+    copy_SSC: Float32
+    copy_alpha_SS: Float32
+    surface_N3: Float32
 
 
 def make_exam(index: int, *, split: Split = Split.HELD_OUT, class_name: str | None = None) -> Exam:
     """The exam with this number: toy, camera and views follow from it alone."""
     rng = np.random.default_rng([index, 20])
     toy = sample_object(100_000 + index, split=split, class_name=class_name)
-    azimuth, elevation = float(rng.uniform(-60, 60)), float(rng.uniform(0, 30))
-    shot = render(toy, orbit_c2w(azimuth, elevation), size=PHOTO_PX)
-    photo = Photo(
-        rgb_HWC=np.asarray(np.round(shot.rgb[0] * 255), dtype=np.uint8),
-        alpha_HW=None,
-        digest=f"exam-{split.value}-{index}",
-        name=f"{toy.attributes.class_name}-{index}",
-    )
+    azimuth, elevation = _camera(rng)
+
+    def drawn(c2w_V44: Float32, size: int) -> Pictures:
+        views = render(toy, c2w_V44, size=size)
+        return views.rgb, views.alpha
+
+    surface_N3, _, _ = surface_points(toy, SURFACE_POINTS, np.random.default_rng([index, 21]))
+    digest, name = f"exam-{split.value}-{index}", f"{toy.attributes.class_name}-{index}"
+    return _exam(drawn, surface_N3, azimuth, elevation, digest=digest, name=name)
+
+
+def make_file_exam(path: Path) -> Exam:
+    """The exam of a mesh file; its photo is taken from a side that follows from the file's name.
+
+    Raises:
+        InputError: the file is no mesh that can be read.
+        ConfigError: the reader of mesh files is not installed.
+    """
+    mesh = load_mesh_file(path)
+    azimuth, elevation = _camera(np.random.default_rng([zlib.crc32(path.name.encode()), 20]))
+    return _exam(partial(draw, mesh), mesh.surface_N3, azimuth, elevation, digest=f"exam-{path.name}", name=mesh.name)
+
+
+def _camera(rng: np.random.Generator) -> tuple[float, float]:
+    """Azimuth and elevation of a photographer, degrees."""
+    return float(rng.uniform(-60, 60)), float(rng.uniform(0, 30))
+
+
+def _exam(
+    drawn: Callable[[Float32, int], Pictures],
+    surface_N3: Float32,
+    azimuth: float,
+    elevation: float,
+    *,
+    digest: str,
+    name: str,
+) -> Exam:
+    """An exam of whatever can be drawn from V cameras at a size."""
+    stand = orbit_c2w(azimuth, elevation)
+    shot, _ = drawn(stand, PHOTO_PX)
+    copy, copy_alpha = drawn(stand, VIEW_PX)
     turn = azimuth + (np.arange(AZIMUTHS) + 0.5) * 360 / AZIMUTHS
     cameras = np.concatenate([orbit_c2w(turn, high) for high in ELEVATIONS_DEG])
-    views = render(toy, cameras, size=VIEW_PX)
+    rgb, alpha = drawn(cameras, VIEW_PX)
     return Exam(
-        toy=toy,
         azimuth_deg=azimuth,
         elevation_deg=elevation,
-        photo=photo,
-        rgb_VSSC=views.rgb,
-        alpha_VSS=views.alpha,
+        photo=Photo(
+            rgb_HWC=np.asarray(np.round(shot[0] * 255), dtype=np.uint8), alpha_HW=None, digest=digest, name=name
+        ),
+        rgb_VSSC=rgb,
+        alpha_VSS=alpha,
         c2w_V44=cameras,
+        copy_SSC=copy[0],
+        copy_alpha_SS=copy_alpha[0],
+        surface_N3=surface_N3,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where an asset's photo says it is in the toy's world: the similarity from the asset's world to the toy's.
+    """Where an asset's photo says it is in the subject's world: the similarity from the asset's world to the subject's.
 
     Attributes:
         from_asset_33: rotation of the photo's camera in the asset's world.
-        to_toy_33: rotation of the same camera in the toy's.
+        to_subject_33: rotation of the same camera in the subject's.
         origin_3: the asset's middle in the photo's camera frame, asset units.
-        scale: toy units per asset unit.
+        scale: subject units per asset unit.
     """
 
     from_asset_33: Float32
-    to_toy_33: Float32
+    to_subject_33: Float32
     origin_3: Float32
     scale: float
 
     def points(self, xyz_N3: Float32) -> Float32:
-        """Asset points in the toy's world."""
-        return np.asarray((xyz_N3 @ self.from_asset_33 - self.origin_3) * self.scale @ self.to_toy_33.T, np.float32)
+        """Asset points in the subject's world."""
+        return np.asarray((xyz_N3 @ self.from_asset_33 - self.origin_3) * self.scale @ self.to_subject_33.T, np.float32)
 
     def directions(self, directions_N3: Float32) -> Float32:
-        """Asset directions in the toy's world."""
-        return np.asarray(directions_N3 @ self.from_asset_33 @ self.to_toy_33.T, np.float32)
+        """Asset directions in the subject's world."""
+        return np.asarray(directions_N3 @ self.from_asset_33 @ self.to_subject_33.T, np.float32)
 
     def cameras(self, c2w_V44: Float32) -> Float32:
-        """The toy world's cameras in the asset's world."""
+        """The subject world's cameras in the asset's world."""
         moved = c2w_V44.copy()
-        turn = self.from_asset_33 @ self.to_toy_33.T
+        turn = self.from_asset_33 @ self.to_subject_33.T
         moved[:, :3, :3] = turn @ c2w_V44[:, :3, :3]
-        in_camera = c2w_V44[:, :3, 3] @ self.to_toy_33 / self.scale + self.origin_3
+        in_camera = c2w_V44[:, :3, 3] @ self.to_subject_33 / self.scale + self.origin_3
         moved[:, :3, 3] = in_camera @ self.from_asset_33.T
         return moved
 
@@ -115,14 +166,14 @@ def place(crop: CropMap, pose: ReferencePose, exam: Exam) -> Placement:
     origin = [(true.shift_x - guess.shift_x) / unit, (true.shift_y - guess.shift_y) / unit, 0.0]
     return Placement(
         from_asset_33=orbit_c2w(0.0, pose.elevation_deg)[0, :3, :3],
-        to_toy_33=orbit_c2w(exam.azimuth_deg, exam.elevation_deg)[0, :3, :3],
+        to_subject_33=orbit_c2w(exam.azimuth_deg, exam.elevation_deg)[0, :3, :3],
         origin_3=np.array(origin, dtype=np.float32),
         scale=guess.focal_scale / true.focal_scale,
     )
 
 
-def in_toy_world(mesh: Mesh, asset: Asset, exam: Exam) -> Mesh:
-    """The asset's mesh where its photo says it is in the toy's world."""
+def in_subject_world(mesh: Mesh, asset: Asset, exam: Exam) -> Mesh:
+    """The asset's mesh where its photo says it is in the subject's world."""
     placement = place(asset.perception.subject.crop, asset.pose, exam)
     return replace(
         mesh,

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from lift3d_ray.errors import Lift3DError
-from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_toy_world, make_exam
+from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_subject_world, make_exam, make_file_exam
 from lift3d_ray.evaluate.scores import Score, score_asset, score_copy, score_field, score_nothing
 from lift3d_ray.lifting import SceneTools, finish, fit_scene, load_tools, perceive
 from lift3d_ray.mesh.rasterize import rasterize
@@ -49,13 +50,13 @@ class Question:
     """One lift to judge.
 
     Attributes:
-        exam: its number.
+        exam: its number, or a mesh file.
         guidance: a name of ``GUIDANCES``.
         seed: of the lift.
         scale: classifier-free guidance scale of all that the prior is asked, None = each its own.
     """
 
-    exam: int
+    exam: int | Path
     guidance: str = "recipe"
     seed: int = 0
     scale: float | None = None
@@ -112,7 +113,8 @@ class Judge:
 
     def __call__(self, question: Question) -> Verdict:
         """Lift one exam, given nothing but its photo."""
-        exam, recipe = make_exam(question.exam), question.recipe(self._recipe)
+        exam = make_file_exam(question.exam) if isinstance(question.exam, Path) else make_exam(question.exam)
+        recipe = question.recipe(self._recipe)
         started, copy = time.perf_counter(), score_copy(exam)
         try:
             perception = perceive(exam.photo, self._models, recipe)
@@ -150,7 +152,7 @@ def strip(asset: Asset | None, exam: Exam) -> UInt8:
     truth = exam.rgb_VSSC[shown]
     got = np.ones_like(truth)
     if asset is not None:
-        got = rasterize(in_toy_world(asset.mesh, asset, exam), exam.c2w_V44[shown], size=VIEW_PX).rgb_VHWC
+        got = rasterize(in_subject_world(asset.mesh, asset, exam), exam.c2w_V44[shown], size=VIEW_PX).rgb_VHWC
     rows = np.concatenate([np.concatenate(list(views), axis=1) for views in (truth, got)])
     return np.asarray(np.round(rows.clip(0, 1) * 255), dtype=np.uint8)
 

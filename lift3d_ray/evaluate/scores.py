@@ -11,14 +11,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.metrics import structural_similarity
 
-from lift3d_ray.cameras import orbit_c2w
-from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_toy_world, place
+from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_subject_world, place
 from lift3d_ray.field.render import render_view
 from lift3d_ray.lifting import SettledScene
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
-from lift3d_ray.toybox.points import surface_points
-from lift3d_ray.toybox.render import render
 from lift3d_ray.types import Asset, Float32
 
 
@@ -30,7 +27,7 @@ class Score:
         psnr: dB, of pictures over white.
         ssim: structural similarity.
         iou: of the silhouettes.
-        chamfer: mean nearest distance between 4096 surface points, both ways, in radii of the toy's unit ball.
+        chamfer: mean nearest distance between 4096 surface points, both ways, in radii of the subject's unit ball.
     """
 
     psnr: float
@@ -41,12 +38,10 @@ class Score:
 
 def score_asset(asset: Asset, exam: Exam) -> Score:
     """Judge the exported mesh."""
-    mesh = in_toy_world(asset.mesh, asset, exam)
+    mesh = in_subject_world(asset.mesh, asset, exam)
     views = rasterize(mesh, exam.c2w_V44, size=VIEW_PX)
-    rng = np.random.default_rng(0)
-    truth, _, _ = surface_points(exam.toy, 4096, rng)
-    got = sample_points(mesh, 4096, rng).xyz_N3
-    return replace(score_views(views.rgb_VHWC, views.alpha_VHW, exam), chamfer=chamfer(got, truth))
+    got = sample_points(mesh, len(exam.surface_N3), np.random.default_rng(0)).xyz_N3
+    return replace(score_views(views.rgb_VHWC, views.alpha_VHW, exam), chamfer=chamfer(got, exam.surface_N3))
 
 
 def score_field(settled: SettledScene, exam: Exam) -> Score:
@@ -69,9 +64,8 @@ def score_field(settled: SettledScene, exam: Exam) -> Score:
 
 def score_copy(exam: Exam) -> Score:
     """The floor: the photo itself shown for every view."""
-    shot = render(exam.toy, orbit_c2w(exam.azimuth_deg, exam.elevation_deg), size=VIEW_PX)
     count = len(exam.c2w_V44)
-    return score_views(np.repeat(shot.rgb, count, axis=0), np.repeat(shot.alpha, count, axis=0), exam)
+    return score_views(np.stack([exam.copy_SSC] * count), np.stack([exam.copy_alpha_SS] * count), exam)
 
 
 def score_nothing(exam: Exam) -> Score:

@@ -46,11 +46,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_prints_the_means_below_each_other(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--count", "1", "--quality", "draft", "--seed", "3"]) == 0
     captured = capsys.readouterr()
-    head, mesh, field, copy = (line.split() for line in captured.out.splitlines())
+    head, mesh, field, won, copy = (line.split() for line in captured.out.splitlines())
     assert head == ["psnr", "ssim", "iou", "chamfer"]
     assert mesh[-4:] == ["18.500", "0.700", "0.810", "0.040"]
     assert field[-4:] == ["19.500", "0.750", "0.830", "nan"]
     assert copy[-4:] == ["14.000", "0.600", "0.640", "nan"]
+    assert " ".join(won) == "recipe: 1 of 1 meshes have a higher psnr than the photo, copied"
     assert "mug-0 (a red mug)" in captured.err
     assert asked["questions"] == [Question(exam=0, guidance="recipe", seed=3)]
     assert (asked["recipe"].quality, asked["jobs"], asked["device"]) == ("draft", 1, "cpu")
@@ -77,6 +78,18 @@ def test_json_is_valid_where_a_figure_is_missing(capsys: pytest.CaptureFixture[s
     assert told["mesh"]["psnr"] == 18.5
     assert told["copy"]["chamfer"] is None
     assert (told["exam"], told["name"], told["seconds"]) == (0, "mug-0", 1.5)
+
+
+def test_models_of_files_are_judged_instead_of_toys(
+    asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("bob.glb", "bread.obj"):
+        (tmp_path / name).write_bytes(b"")
+    assert main(["evaluate", "--meshes", str(tmp_path), "--json", "--quiet"]) == 0
+    assert [q.exam for q in asked["questions"]] == [tmp_path / "bob.glb", tmp_path / "bread.obj"]
+    assert [told["exam"] for told in json.loads(capsys.readouterr().out)] == ["bob.glb", "bread.obj"]
+    assert main(["evaluate", "--meshes", str(tmp_path / "nothing")]) == 2
+    assert "no mesh file" in capsys.readouterr().err
 
 
 def test_the_sheet_holds_a_strip_a_lift(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from lift3d_ray.conditioning import estimate_depth
+from lift3d_ray.conditioning.depth import SHOWN_FILL
 from lift3d_ray.errors import BundleError
 from lift3d_ray.types import CropMap, Float32, Subject, UInt8
 
@@ -24,7 +25,9 @@ class Answers:
 
     def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:
         self.seen.append(rgb_HWC)
-        return self.disparity
+        # The picture was cut around its middle, which these subjects share.
+        edge = max(0, (len(self.disparity) - len(rgb_HWC)) // 2)
+        return self.disparity[edge : edge + len(rgb_HWC), edge : edge + len(rgb_HWC)]
 
 
 def distance_from_centre() -> Float32:
@@ -57,6 +60,28 @@ def test_near_is_one_and_outside_is_zero() -> None:
     assert np.corrcoef(depth[inside], dome()[inside])[0, 1] > 0.995
     (seen,) = model.seen
     assert (seen[0, 0] == 255).all()
+
+
+def test_the_estimator_sees_the_subject_closely_wherever_it_lies() -> None:
+    small, model = ball(20), Answers(np.zeros((0, 0), np.float32))
+    moved = replace(small, alpha_HW=np.roll(small.alpha_HW, (-100, 60), (0, 1)))
+
+    class Left:
+        """Nearer to the left of whatever is shown."""
+
+        def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:
+            model.seen.append(rgb_HWC)
+            return np.broadcast_to(-np.arange(rgb_HWC.shape[1], dtype=np.float32), rgb_HWC.shape[:2]).copy()
+
+    depth = estimate_depth(moved, Left())
+    (seen,) = model.seen
+    shown = (seen != 255).any(-1)
+    assert seen.shape[0] == seen.shape[1]
+    assert shown.any(0).sum() / len(seen) == pytest.approx(SHOWN_FILL, abs=0.05)
+    rows, columns = np.nonzero(depth > 0.9)
+    assert columns.max() < np.nonzero(moved.alpha_HW > 0.5)[1].mean() - 10
+    assert (depth[moved.alpha_HW <= 0.5] == 0).all()
+    assert rows.max() < 60
 
 
 def test_scale_and_shift_do_not_matter() -> None:

@@ -1,6 +1,6 @@
 """The embedded depth estimator: a small official DPT trained on disparity of cut-outs.
 
-The lift shows it the subject crop over white, the subject filling most of the square; so do the pictures here.
+The lift shows it the subject over white, filling nearly the whole square; so do the pictures here.
 Only the subject's own disparity counts, up to scale and shift, as in MiDaS (Ranftl et al. 2020, equations 5 to 11).
 
 Shape suffixes: B pictures, H W pixels, S their side.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lift3d_ray.conditioning.depth import SHOWN_FILL
 from lift3d_ray.models.coarse import SIDE
 from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.depth import DptDepth
@@ -31,6 +32,7 @@ from lift3d_ray.toybox.training.vision import TOWER_WIDTHS
 from lift3d_ray.types import Bool, Float32, UInt8
 
 SIZE = 64
+_FILL = (0.84, 0.98)
 OUTPUT_MEAN, OUTPUT_STD = 1.0, 0.3
 """Where the disparity inside a subject is kept, weakly: well above the head's final ReLU."""
 
@@ -225,13 +227,13 @@ class DepthTask:
 
 
 def draw_crops(source: DepthSet, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Random crops over white in which the subject fills 55 to 95 % of the square, mirrored or not.
+    """Random crops over white in which the subject fills nearly the whole square, mirrored or not.
 
     Returns:
         images (B, 3, 64, 64) in [0, 1], disparity (B, 64, 64), and where it counts (B, 64, 64) in {0, 1}.
     """
     pick = rng.integers(len(source.rgb_NHWC), size=count)
-    fill = rng.uniform(0.55, 0.95, count)
+    fill = rng.uniform(*_FILL, count)
     shift = rng.uniform(-1, 1, (count, 2)) * (1 - fill)[:, None]
     mirrored = rng.random(count) < 0.5
     rgb, alpha, disparity, mask = crop_subjects(source, pick, fill, shift, mirrored)
@@ -340,7 +342,7 @@ def _gradient_loss(error_BHW: Tensor, mask_BHW: Tensor) -> Tensor:
 
 
 def correlations(estimator: DptDepth, scenes: DepthSet) -> list[float]:
-    """Pearson correlation of estimate and truth inside each subject's mask, over white, filling 80 %."""
+    """Pearson correlation of estimate and truth inside each subject's mask, over white, as the lift shows it."""
     values = []
     for start in range(0, len(scenes.rgb_NHWC), 64):
         pick = np.arange(start, min(start + 64, len(scenes.rgb_NHWC)))
@@ -353,10 +355,10 @@ def correlations(estimator: DptDepth, scenes: DepthSet) -> list[float]:
 
 
 def plain_crops(scenes: DepthSet, pick_B: np.ndarray) -> tuple[UInt8, Float32, Bool]:
-    """What the lift would show: centred crops over white, the subject filling 80 % of the square."""
+    """What the lift would show: centred crops over white, the subject filling ``SHOWN_FILL`` of the square."""
     count = len(pick_B)
     never = np.zeros(count, dtype=bool)
-    rgb, alpha, disparity, mask = crop_subjects(scenes, pick_B, np.full(count, 0.8), np.zeros((count, 2)), never)
+    rgb, alpha, disparity, mask = crop_subjects(scenes, pick_B, np.full(count, SHOWN_FILL), np.zeros((count, 2)), never)
     white = rgb * alpha + (1 - alpha) if scenes.framed else rgb
     images = (white.clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte().numpy()
     return images, disparity.numpy(), mask.numpy() > 0.5

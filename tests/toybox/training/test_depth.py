@@ -56,10 +56,9 @@ def test_loss_ignores_scale_and_shift_and_what_lies_outside() -> None:
 def test_crops_are_filled_and_their_depth_stays_with_the_picture() -> None:
     source = spheres(6)
     count = 6
-    never = np.zeros(count, dtype=bool)
     fill = np.full(count, 0.8)
     mirrored = np.array([False, True] * 3)
-    rgb, alpha, disparity, mask = crop_subjects(source, np.arange(6), fill, np.zeros((6, 2)), mirrored, never)
+    rgb, alpha, disparity, mask = crop_subjects(source, np.arange(6), fill, np.zeros((6, 2)), mirrored)
     assert rgb.shape == (6, 3, SIZE, SIZE)
     for k in range(6):
         columns = torch.nonzero(mask[k].any(0))[:, 0]
@@ -69,14 +68,6 @@ def test_crops_are_filled_and_their_depth_stays_with_the_picture() -> None:
         brightness = rgb[k].mean(0)[inside].numpy()
         assert np.corrcoef(brightness, disparity[k][inside].numpy())[0, 1] > 0.97
     assert float(alpha.max()) <= 1
-
-
-def test_whole_pictures_can_stay_whole() -> None:
-    source = spheres(2, framed=True)
-    always = np.ones(2, dtype=bool)
-    _, alpha, _, _ = crop_subjects(source, np.arange(2), np.full(2, 0.8), np.zeros((2, 2)), ~always, always)
-    share = (source.alpha_NHW > 0).mean((1, 2))
-    np.testing.assert_allclose(alpha.mean((1, 2, 3)).numpy(), share, atol=0.02)
 
 
 def test_training_crops_vary_and_repeat_by_seed() -> None:
