@@ -18,7 +18,7 @@ from lift3d_ray.recipes import Quality, by_name
 if TYPE_CHECKING:
     from lift3d_ray.evaluate import Score, Verdict
 
-COLUMNS = ("psnr", "ssim", "iou", "chamfer")
+COLUMNS = ("psnr", "ssim", "iou", "chamfer", "lpips", "clip", "front")
 
 
 class GuidanceName(StrEnum):

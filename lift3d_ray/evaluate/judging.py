@@ -14,7 +14,8 @@ import torch
 
 from lift3d_ray.errors import Lift3DError
 from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_subject_world, make_exam, make_file_exam
-from lift3d_ray.evaluate.scores import Score, score_asset, score_copy, score_field, score_nothing
+from lift3d_ray.evaluate.perceptual import find_perceptual
+from lift3d_ray.evaluate.scores import Eyes, Score, score_asset, score_copy, score_field, score_nothing
 from lift3d_ray.lifting import SceneTools, finish, fit_scene, load_tools, perceive
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.models.bundle import load_bundle, load_models
@@ -110,12 +111,13 @@ class Judge:
         self._models: Models = load_models(weights, device=device)
         self._tools: SceneTools = load_tools(weights, device=device)
         self._recipe = recipe
+        self._eyes = Eyes(clip=self._models.clip, perceptual=find_perceptual())
 
     def __call__(self, question: Question) -> Verdict:
         """Lift one exam, given nothing but its photo."""
         exam = make_file_exam(question.exam) if isinstance(question.exam, Path) else make_exam(question.exam)
         recipe = question.recipe(self._recipe)
-        started, copy = time.perf_counter(), score_copy(exam)
+        started, copy = time.perf_counter(), score_copy(exam, self._eyes)
         try:
             perception = perceive(exam.photo, self._models, recipe)
             settled = fit_scene(perception, self._models.prior, recipe, seed=question.seed, tools=self._tools)
@@ -138,8 +140,8 @@ class Judge:
             question=question,
             name=exam.photo.name,
             caption=perception.caption,
-            field=score_field(settled, exam),
-            mesh=score_asset(asset, exam),
+            field=score_field(settled, exam, self._eyes),
+            mesh=score_asset(asset, exam, self._eyes),
             copy=copy,
             seconds=seconds,
             strip_HWC=strip(asset, exam),

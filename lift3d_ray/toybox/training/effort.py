@@ -71,12 +71,13 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
                 coarse=(6_000, 32, 1.5e-3),
             ),
         ),
-        # Sized for half an hour of one H100 and sixteen cores, several stages side by side, by the rates seen there.
+        # Sized for half an hour of one H100 and sixteen cores, several stages side by side, by the rates seen there:
+        # some twenty steps a second each, bound by the processes that draw and launch, with the GPU nearly empty.
         "gpu": Effort(
-            named_toys=30_000,
+            named_toys=12_000,
             shape_toys=24_000,
-            solid_toys=64_000,
-            scenes=24_000,
+            solid_toys=170_000,
+            scenes=8_000,
             roles=_roles(
                 vae=(10_000, 64, 1.5e-3),
                 vae_on=(10_000, 64, 1e-3),
@@ -86,9 +87,9 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
                 unet=(8_000, 256, 1e-3),
                 controlnet=(3_000, 192, 8e-4),
                 segmenter=(10_000, 48, 1.5e-3),
-                depth=(8_000, 128, 1.5e-3),
-                pose=(6_000, 128, 1e-3),
-                coarse=(20_000, 128, 1.5e-3),
+                depth=(28_000, 128, 1e-3),
+                pose=(17_000, 128, 1e-3),
+                coarse=(25_000, 128, 1.5e-3),
             ),
         ),
     }
