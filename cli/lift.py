@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,8 +39,8 @@ def lift(
         str,
         typer.Option(
             "--select",
-            metavar="auto|all|WORDS",
-            help="The main subject, every thing in the picture (a folder each), or what the words say: 'the blue mug'.",
+            metavar="auto|all|#N|WORDS",
+            help="The main subject, every thing (a folder each), the N-th of them, or what it is: 'the blue mug'.",
         ),
     ] = options.AUTO,
     prompt: Annotated[
@@ -64,7 +65,7 @@ def lift(
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.photo import load_photo
     from lift3d_ray.store.keys import picture_seed, slug
-    from lift3d_ray.subject.select import every_subject
+    from lift3d_ray.subject.select import Selection, every_subject
 
     picture = load_photo(photo)
     weights = load_bundle(bundle)
@@ -81,8 +82,8 @@ def lift(
         bundle_digest=weights.digest,
     )
 
-    def lift_one(mask: MaskProposal | None, number: int) -> None:
-        """One thing of the picture; several have a folder each."""
+    def lift_one(mask: MaskProposal | None, thing: int) -> None:
+        """One thing of the picture, counted from 1; several have a folder each."""
         started = time.monotonic()
         with lift_watch(sys.stderr, quiet=quiet) as watch:
             asset = lifting.lift(
@@ -90,7 +91,7 @@ def lift(
                 shared,
                 chosen,
                 # The seed that a run with this seed gives the picture, so that both make the same asset.
-                seed=picture_seed(seed, picture.digest if number == 0 else f"{picture.digest}#{number}"),
+                seed=picture_seed(seed, picture.digest, thing),
                 tools=tools,
                 selection=selection,
                 mask=mask,
@@ -98,21 +99,22 @@ def lift(
                 report=watch,
             )
         caption = asset.perception.caption
-        folder = out if mask is None else out / f"{number + 1:02d}-{slug(caption)}"
-        written = write_asset(asset, folder, provenance)
+        folder = out if mask is None else out / f"{thing:02d}-{slug(caption)}"
+        chosen_as = selection if mask is None else Selection(thing=thing)
+        written = write_asset(asset, folder, replace(provenance, selection=chosen_as.text))
         if not quiet:
             print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
 
     if select != options.ALL:
-        lift_one(None, 0)
+        lift_one(None, selection.thing)
         return
     failed = 0
-    for number, mask in enumerate(every_subject(picture, shared.segmenter)):
+    for thing, mask in enumerate(every_subject(picture, shared.segmenter), start=1):
         try:
-            lift_one(mask, number)
+            lift_one(mask, thing)
         except Lift3DError as error:
             # One thing's trouble is not the others'.
-            print(f"lift3d-ray: thing {number + 1}: {error}", file=sys.stderr)
+            print(f"lift3d-ray: thing {thing}: {error}", file=sys.stderr)
             failed += 1
     if failed:
         raise typer.Exit(1)

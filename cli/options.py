@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality
 
 if TYPE_CHECKING:
@@ -25,11 +27,19 @@ AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
 
 
-def said(select: str) -> Selection:
-    """What ``--select`` says of one subject: words, or nothing for ``auto`` and ``all``."""
-    from lift3d_ray.subject.select import AUTOMATIC, Selection
+_NUMBER = re.compile(r"#(\d+)")
 
-    return AUTOMATIC if select in (AUTO, ALL) else Selection(words=select)
+
+def said(select: str) -> Selection:
+    """What ``--select`` says: ``auto``, ``all``, one of all by its number (``#2``), or words for one."""
+    from lift3d_ray.subject.select import AUTOMATIC, EVERY, Selection
+
+    number = _NUMBER.fullmatch(select)
+    if number is None:
+        return {AUTO: AUTOMATIC, ALL: EVERY}.get(select) or Selection(words=select)
+    if int(number[1]) < 1:
+        raise ConfigError(f"things of a picture are counted from 1, got --select {select!r}")
+    return Selection(thing=int(number[1]))
 
 
 def parse_point(text: str) -> tuple[float, float]:

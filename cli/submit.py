@@ -30,7 +30,9 @@ def submit(
     select: Annotated[
         str,
         typer.Option(
-            "--select", metavar="auto|WORDS", help="Of each picture its main subject, or what the words say: 'the mug'."
+            "--select",
+            metavar="auto|all|#N|WORDS",
+            help="The main subject of each picture, every thing (an asset each), the N-th of them, or what it is.",
         ),
     ] = options.AUTO,
     workers: Annotated[
@@ -55,8 +57,6 @@ def submit(
     from lift3d_ray.batch.submit import submit as run
 
     chosen = by_name(recipe, quality)
-    if select == options.ALL:
-        raise ConfigError("a run lifts one thing of each picture; for every thing of a picture use lift --select all")
     try:
         with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
@@ -116,11 +116,16 @@ def in_words(summary: RunSummary, out: str) -> list[str]:
         (summary.left, "to lift" if summary.dry_run else "not reached"),
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
-    lines = [f"{summary.rows} pictures: {told}; {duration(summary.seconds)}"]
+    given = f"{summary.pictures} pictures"
+    if summary.rows != summary.pictures:
+        given += f" gave {summary.rows} rows"
+    lines = [f"{given}: {told}; {duration(summary.seconds)}"]
     for row in summary.failures[:LONGEST_LIST]:
         lines.append(f"  failed  {row.name}  [{row.error_code}]  {row.error_message}")
     if summary.failed > LONGEST_LIST:
         lines.append(f"  ... and {summary.failed - LONGEST_LIST} more, all in {out.rstrip('/')}/manifest.parquet")
+    if summary.unseen:
+        lines.append(f"  {summary.unseen} pictures not looked at yet: how many things they hold is not known")
     if summary.left_out:
         lines.append(f"  left out {len(summary.left_out)} files that are no pictures")
     if summary.interrupted:

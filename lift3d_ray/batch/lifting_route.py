@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lift3d_ray.batch.resources import Share
-from lift3d_ray.batch.route import Optimize, Perceive, Perceived, Report, Route, RunContext
+from lift3d_ray.batch.route import Find, Optimize, Perceive, Perceived, Report, Route, RunContext
 from lift3d_ray.export.write import write_asset
 from lift3d_ray.photo import read_photo
-from lift3d_ray.types import Asset
+from lift3d_ray.types import Asset, MaskProposal
 
 
 def open_perceive(context: RunContext) -> Perceive:
@@ -19,13 +19,26 @@ def open_perceive(context: RunContext) -> Perceive:
     torch.set_num_threads(1)
     models = connect(context.app_name)
 
-    def perceive_bytes(data: bytes, *, name: str) -> Perceived:
+    def perceive_bytes(data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
         photo = read_photo(data, name=name)
         height, width = photo.rgb_HWC.shape[:2]
-        perception = perceive(photo, models, context.recipe, selection=context.selection)
+        perception = perceive(photo, models, context.recipe, selection=context.selection, mask=mask)
         return Perceived(perception=perception, photo_height_px=height, photo_width_px=width)
 
     return perceive_bytes
+
+
+def open_find(context: RunContext) -> Find:
+    """Connect a perceiver to the segmenter."""
+    from lift3d_ray.deployments.handles import connect
+    from lift3d_ray.subject.select import every_subject
+
+    segmenter = connect(context.app_name).segmenter
+
+    def find_in_bytes(data: bytes, *, name: str) -> list[MaskProposal]:
+        return every_subject(read_photo(data, name=name), segmenter)
+
+    return find_in_bytes
 
 
 def open_optimize(context: RunContext, share: Share) -> Optimize:
@@ -47,5 +60,5 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
     return optimize_scene
 
 
-LIFTING = Route(open_perceive=open_perceive, open_optimize=open_optimize, write=write_asset)
+LIFTING = Route(open_perceive=open_perceive, open_find=open_find, open_optimize=open_optimize, write=write_asset)
 """What ``submit`` runs unless told otherwise."""

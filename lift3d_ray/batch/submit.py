@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from lift3d_ray.batch.interrupts import remembered_interrupts
 from lift3d_ray.batch.route import Route, RunContext
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.batch.survey import is_here, survey
+from lift3d_ray.batch.things import is_parted, picture_row, with_things
 from lift3d_ray.errors import Lift3DError
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.store.files import Folder, open_folder
@@ -73,7 +74,7 @@ def submit(
         recipe: the recipe.
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
-        selection: what to lift of each picture.
+        selection: what to lift of each picture; ``EVERY`` makes every thing in it a row of its own.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
         options: how to use a cluster.
@@ -104,7 +105,7 @@ def submit(
     )
     run = _Run(context=context, listing=listing, folder=folder, started=started, watch=on_progress)
     if dry_run:
-        return run.summary(list(survey(listing, run.ledger, context.settings)), dry_run=True)
+        return run.summary(run.with_things(survey(listing, run.ledger, context.settings)), dry_run=True)
     folder.create()
     settled = run.all_settled()
     if settled is not None:
@@ -150,11 +151,19 @@ class _Run:
         if not is_here(self.listing):
             return None
         rows = []
-        for row in survey(self.listing, self.ledger, self.context.settings):
-            if self._is_open(self.ledger.get(row.key)):
-                return None
-            rows.append(row)
+        for picture in survey(self.listing, self.ledger, self.context.settings):
+            for row in self.with_things([picture]):
+                outcome = self.ledger.get(row.key)
+                if self._is_open(outcome) and not is_parted(outcome):
+                    return None
+                rows.append(row)
         return rows
+
+    def with_things(self, rows: Iterable[InputRow]) -> list[InputRow]:
+        """The rows, and beside parted pictures those of their things."""
+        if not self.context.selection.every:
+            return list(rows)
+        return with_things(rows, self.ledger, self.context.settings)
 
     def lift(self, options: Options, route: Route | None) -> RunSummary:
         """Start what is needed, stream everything through it, and write down what came of it."""
@@ -192,20 +201,21 @@ class _Run:
         """
         from lift3d_ray.export.gallery import gallery_files
 
+        rows = self.with_things(rows)
         if rows:
             self.ledger.put_rows(self.context.run, rows)
         outcomes = compact(self.ledger)
         for name, data in gallery_files(outcomes).items():
             self.folder.write(name, data)
         # What had an outcome but had not come out yet when the pipeline stopped.
-        rows = [*rows, *self._unseen(rows, outcomes)]
+        rows = self.with_things([*rows, *self._unseen(rows, outcomes)])
         sweep(self.folder)
         return self.summary(rows, interrupted=interrupted)
 
     def _unseen(self, rows: list[InputRow], outcomes: list[Outcome]) -> list[InputRow]:
         seen = {row.source for row in rows}
         return [
-            InputRow(source=outcome.source, name=outcome.name, key=outcome.key, picture_digest=outcome.picture_digest)
+            picture_row(outcome, self.context.settings)
             for outcome in outcomes
             if outcome.run == self.context.run and outcome.source not in seen
         ]
@@ -213,19 +223,22 @@ class _Run:
     def summary(self, rows: list[InputRow], *, interrupted: bool = False, dry_run: bool = False) -> RunSummary:
         """Count what became of the rows."""
         outcomes = self.ledger.get_many({row.key for row in rows})
+        parted = {row.source: outcomes[row.key].things for row in rows if is_parted(outcomes.get(row.key))}
         told = {
             row.source: outcomes[row.key].told_as(name=row.name, source=row.source)
             for row in rows
-            if row.key in outcomes and not (dry_run and self._is_open(outcomes[row.key]))
+            if row.key in outcomes and row.source not in parted and not (dry_run and self._is_open(outcomes[row.key]))
         }
+        count = self.listing.rows + sum(parted.values()) - len(parted)
+        looked_at = len(parted) + len({row.source for row in rows if not row.thing} & told.keys())
         failures = [outcome for outcome in told.values() if outcome.status == "failed"]
         done = sum(outcome.status == "done" and outcome.run == self.context.run for outcome in told.values())
         return RunSummary(
-            rows=self.listing.rows,
+            rows=count,
             done=done,
             skipped=len(told) - len(failures) - done,
             failed=len(failures),
-            left=self.listing.rows - len(told),
+            left=count - len(told),
             failures=tuple(failures),
             left_out=self.listing.left_out,
             seconds=time.monotonic() - self.started,
@@ -233,6 +246,8 @@ class _Run:
             run=self.context.run,
             interrupted=interrupted,
             dry_run=dry_run,
+            pictures=self.listing.rows,
+            unseen=self.listing.rows - looked_at if self.context.selection.every else 0,
         )
 
     def _is_open(self, outcome: Outcome | None) -> bool:

@@ -34,6 +34,7 @@ class Provenance:
         recipe_digest: digest of all its settings.
         bundle: name of the model bundle.
         bundle_digest: digest of its weights.
+        selection: what was lifted of the photo: "auto", or "#2" for the second of its things, for one.
     """
 
     photo_name: str
@@ -44,6 +45,7 @@ class Provenance:
     recipe_digest: str
     bundle: str
     bundle_digest: str
+    selection: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "bundle": {"name": provenance.bundle, "digest": provenance.bundle_digest},
         "versions": {package: installed_version(package) for package in _RECORDED_PACKAGES},
         "pose": asdict(asset.pose),
-        "subject": {"score": subject.score, "crop": asdict(subject.crop)},
+        "subject": {"selection": provenance.selection, "score": subject.score, "crop": asdict(subject.crop)},
         "mesh": {"vertices": len(asset.mesh.vertices_N3), "faces": len(asset.mesh.faces_F3)},
         "depth": {"file": "depth.png", "kind": "relative inverse depth of the crop, nearest = 1", "scale": DEPTH_SCALE},
         "metrics": _figures(asset.metrics),

@@ -35,5 +35,5 @@ def test_the_perceiver_selects_what_the_run_was_told_to(monkeypatch: pytest.Monk
     data = io.BytesIO()
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(data, "PNG")
     answer = open_perceive(context)(data.getvalue(), name="black.png")
-    assert asked == {"models": "models of app", "recipe": recipe, "selection": selection}
+    assert asked == {"models": "models of app", "recipe": recipe, "selection": selection, "mask": None}
     assert (answer.photo_height_px, answer.photo_width_px) == (40, 60)

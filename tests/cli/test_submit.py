@@ -11,6 +11,7 @@ from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.cli.main import main
 from lift3d_ray.errors import ClusterError, ConfigError, InputError
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import EVERY
 
 COMMAND = ["submit", "pictures", "--out", "assets/"]
 
@@ -41,9 +42,13 @@ def summary(
     left_out: tuple[str, ...] = (),
     interrupted: bool = False,
     dry_run: bool = False,
+    pictures: int = 0,
+    unseen: int = 0,
 ) -> RunSummary:
     return RunSummary(
         rows=done + skipped + left + len(failures),
+        pictures=pictures or done + skipped + left + len(failures),
+        unseen=unseen,
         done=done,
         skipped=skipped,
         failed=len(failures),
@@ -148,8 +153,21 @@ def test_a_subject_may_be_named_for_the_whole_run(run: Put, capsys: pytest.Captu
     assert fake.called_with["selection"].words == "the mug"
     assert main(COMMAND) == 0
     assert fake.called_with["selection"].text == "auto"
-    assert main([*COMMAND, "--select", "all"]) == 2
-    assert "lift --select all" in capsys.readouterr().err
+    assert main([*COMMAND, "--select", "all"]) == 0
+    assert fake.called_with["selection"] is EVERY
+    assert main([*COMMAND, "--select", "#2"]) == 0
+    assert fake.called_with["selection"].thing == 2
+    assert main([*COMMAND, "--select", "#0"]) == 2
+    assert "counted from 1" in capsys.readouterr().err
+
+
+def test_things_of_pictures_are_told_apart_from_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    run(summary(done=4, left=2, pictures=3, unseen=2, interrupted=True))
+    main([*COMMAND, "--select", "all"])
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "3 pictures gave 6 rows: 4 lifted, 2 not reached; 1 min 15 s",
+        "  2 pictures not looked at yet: how many things they hold is not known",
+    ]
 
 
 def test_says_what_became_of_the_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
