@@ -50,6 +50,7 @@ def lift(
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
+    best_of: options.BestOf = 1,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
@@ -59,12 +60,13 @@ def lift(
 
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
+    from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.photo import load_photo
-    from lift3d_ray.store.keys import picture_seed, slug
+    from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
     from lift3d_ray.subject.select import Selection, every_subject
 
     picture = load_photo(photo)
@@ -86,12 +88,12 @@ def lift(
         """One thing of the picture, counted from 1; several have a folder each."""
         started = time.monotonic()
         with lift_watch(sys.stderr, quiet=quiet) as watch:
-            asset = lifting.lift(
+            asset = lift_best(
                 picture,
                 shared,
                 chosen,
-                # The seed that a run with this seed gives the picture, so that both make the same asset.
-                seed=picture_seed(seed, picture.digest, thing),
+                # The seeds that a run with this seed gives the picture, so that both make the same asset.
+                seeds=candidate_seeds(picture_seed(seed, picture.digest, thing), best_of),
                 tools=tools,
                 selection=selection,
                 mask=mask,

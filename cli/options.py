@@ -19,6 +19,9 @@ BundleName = Annotated[
     str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: the embedded one, or a folder.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
+BestOf = Annotated[
+    int, typer.Option("--best-of", metavar="K", min=1, help="Lift under K seeds and keep the best; K times as long.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]

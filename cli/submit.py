@@ -35,6 +35,7 @@ def submit(
             help="The main subject of each picture, every thing (an asset each), the N-th of them, or what it is.",
         ),
     ] = options.AUTO,
+    best_of: options.BestOf = 1,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Optimisers at once; by default what the machine or cluster carries.")
     ] = None,
@@ -66,6 +67,7 @@ def submit(
                 bundle=bundle,
                 seed=seed,
                 selection=options.said(select),
+                best_of=best_of,
                 retry_failed=retry_failed,
                 dry_run=dry_run,
                 options=Options(address=address, workers=workers, grows=grows),

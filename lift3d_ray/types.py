@@ -291,6 +291,31 @@ class PointCloud:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One of several lifts of a picture, as it was judged (``judge.judgement`` says what the figures are).
+
+    Attributes:
+        seed: the seed that made it.
+        fit_db: PSNR from the photo's own camera, dB.
+        likeness: of the views from the photo's side to the photo, cosine.
+        words: of all views to the caption, cosine.
+        janus: of the views from behind to the view from the front, cosine; less is better.
+        score: what it is chosen by; more is better.
+        kept: whether it is the one that was kept.
+        error: why it came to nothing, "" where it did not.
+    """
+
+    seed: int
+    fit_db: float = float("nan")
+    likeness: float = float("nan")
+    words: float = float("nan")
+    janus: float = float("nan")
+    score: float = float("nan")
+    kept: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asset:
     """A lifted subject, ready to be written.
 
@@ -305,6 +330,7 @@ class Asset:
         metrics: figures about the result (reference PSNR, IoU, solidity, ...).
         losses: final value of every loss, by name.
         timings_s: wall seconds by stage.
+        candidates: the lifts that this one is the best of, itself among them; empty where it was the only one.
     """
 
     mesh: Mesh
@@ -317,6 +343,7 @@ class Asset:
     metrics: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from lift3d_ray.batch.resources import Share
 from lift3d_ray.batch.route import Find, Optimize, Perceive, Perceived, Report, Route, RunContext
 from lift3d_ray.export.write import write_asset
 from lift3d_ray.photo import read_photo
+from lift3d_ray.store.keys import candidate_seeds
 from lift3d_ray.types import Asset, MaskProposal
 
 
@@ -45,7 +46,8 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
     """Connect an optimizer to the prior and load what a scene keeps to itself."""
     import torch
 
-    from lift3d_ray.deployments.handles import connect_prior
+    from lift3d_ray.best_of import optimize_best
+    from lift3d_ray.deployments.handles import connect, connect_prior
     from lift3d_ray.lifting import load_tools, optimize
     from lift3d_ray.models.bundle import load_bundle
 
@@ -53,9 +55,14 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
     device = "cuda" if share.gpus and torch.cuda.is_available() else "cpu"
     tools = load_tools(load_bundle(context.bundle), device=device)
     prior = connect_prior(context.app_name)
+    encoder = connect(context.app_name).clip if context.best_of > 1 else None
 
     def optimize_scene(perceived: Perceived, *, seed: int, report: Report) -> Asset:
-        return optimize(perceived.perception, prior, context.recipe, seed=seed, tools=tools, report=report)
+        seen, recipe = perceived.perception, context.recipe
+        if encoder is None:
+            return optimize(seen, prior, recipe, seed=seed, tools=tools, report=report)
+        seeds = candidate_seeds(seed, context.best_of)
+        return optimize_best(seen, prior, encoder, recipe, seeds=seeds, tools=tools, report=report)
 
     return optimize_scene
 

@@ -82,7 +82,7 @@ class OptimizeScenes:
             status="done",
             error_code="",
             caption=caption,
-            seed=seed,
+            seed=asset.seed,
             folder=folder,
             seconds=perceived.seconds + ended - started,
             stage_seconds={"perceive": perceived.seconds, **asset.timings_s, "export": ended - exporting},

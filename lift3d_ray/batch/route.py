@@ -32,6 +32,7 @@ class RunContext:
         app_name: Serve application that holds the models.
         selection: what to lift of each picture.
         retry_failed: lift again what failed for good before.
+        best_of: seeds that every picture is lifted under, the best lift kept.
     """
 
     run: str
@@ -42,6 +43,7 @@ class RunContext:
     app_name: str
     selection: Selection = AUTOMATIC
     retry_failed: bool = False
+    best_of: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ def submit(
     bundle: str = "toybox",
     seed: int = 0,
     selection: Selection = AUTOMATIC,
+    best_of: int = 1,
     retry_failed: bool = False,
     dry_run: bool = False,
     options: Options | None = None,
@@ -75,6 +76,7 @@ def submit(
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
         selection: what to lift of each picture; ``EVERY`` makes every thing in it a row of its own.
+        best_of: lift each picture under so many seeds, one after another in its optimizer, and keep the best.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
         options: how to use a cluster.
@@ -96,12 +98,13 @@ def submit(
     context = RunContext(
         run=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}",
         out=folder.absolute,
-        settings=_settings(recipe, bundle, seed, selection),
+        settings=_settings(recipe, bundle, seed, selection, best_of),
         recipe=recipe,
         bundle=bundle,
         app_name="models",
         selection=selection,
         retry_failed=retry_failed,
+        best_of=best_of,
     )
     run = _Run(context=context, listing=listing, folder=folder, started=started, watch=on_progress)
     if dry_run:
@@ -113,7 +116,7 @@ def submit(
     return run.lift(options or Options(), route)
 
 
-def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection) -> Settings:
+def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection, best_of: int) -> Settings:
     return Settings(
         recipe=recipe.name,
         quality=str(recipe.quality),
@@ -121,6 +124,7 @@ def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection) -> S
         bundle_digest=_bundle_digest(bundle),
         run_seed=seed,
         selection=selection.text,
+        best_of=best_of,
     )
 
 

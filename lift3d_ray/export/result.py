@@ -13,7 +13,7 @@ from typing import Any
 
 from lift3d_ray.export.maps import DEPTH_SCALE
 from lift3d_ray.export.version import installed_version
-from lift3d_ray.types import Asset
+from lift3d_ray.types import Asset, Candidate
 
 SCHEMA = 1
 """Version of the layout of ``result.json``."""
@@ -87,6 +87,7 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "metrics": _figures(asset.metrics),
         "losses": _figures(asset.losses),
         "timings_s": _figures(asset.timings_s),
+        "candidates": [_candidate(candidate) for candidate in asset.candidates],
         "files": {name: asdict(facts) for name, facts in sorted(files.items())},
     }
 
@@ -95,6 +96,13 @@ def result_bytes(asset: Asset, provenance: Provenance, files: Mapping[str, FileF
     """``result_document`` as UTF-8 JSON text."""
     document = result_document(asset, provenance, files)
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    values = asdict(candidate)
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def _figures(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -43,6 +43,7 @@ class Settings:
         bundle_digest: digest of the model bundle.
         run_seed: the run's seed.
         selection: how subjects are pointed at.
+        best_of: seeds that every picture is lifted under, the best lift kept.
     """
 
     recipe: str
@@ -51,6 +52,7 @@ class Settings:
     bundle_digest: str
     run_seed: int
     selection: str = AUTOMATIC
+    best_of: int = 1
 
     def key(self, picture: str, selection: str | None = None) -> str:
         """The key of one picture's lift, ``KEY_LENGTH`` hex digits.
@@ -66,6 +68,8 @@ class Settings:
             "seed": self.run_seed,
             "selection": selection or self.selection,
             "stages": STAGE_VERSION,
+            # Named only where it makes a difference, so that plain lifts keep their keys.
+            **({"best_of": self.best_of} if self.best_of > 1 else {}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
@@ -80,6 +84,17 @@ def picture_seed(run_seed: int, picture: str, thing: int = 0) -> int:
     """
     named = f"{picture}#{thing - 1}" if thing > 1 else picture
     return int.from_bytes(hashlib.sha256(f"{run_seed}:{named}".encode()).digest()[:4], "big")
+
+
+def candidate_seeds(seed: int, count: int) -> list[int]:
+    """Seeds for several lifts of one picture, each in [0, 2**32); the first is the picture's own.
+
+    Args:
+        seed: ``picture_seed``.
+        count: how many.
+    """
+    others = [hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4] for number in range(1, count)]
+    return [seed, *(int.from_bytes(other, "big") for other in others)]
 
 
 def folder_name(name: str, key: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 import typer
 from PIL import Image
 
+import lift3d_ray.best_of
 import lift3d_ray.export.write
 import lift3d_ray.lifting
 import lift3d_ray.models.bundle
@@ -17,7 +18,7 @@ from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
 from lift3d_ray.cli.options import parse_box, parse_point
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.store.keys import picture_seed
+from lift3d_ray.store.keys import candidate_seeds, picture_seed
 from lift3d_ray.subject.select import AUTOMATIC
 
 
@@ -43,7 +44,7 @@ class Calls:
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
         monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: "tools")
-        monkeypatch.setattr(lift3d_ray.lifting, "lift", self.lift)
+        monkeypatch.setattr(lift3d_ray.best_of, "lift_best", self.lift)
         monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
 
     def lift(self, photo: Any, models: Any, recipe: Any, **settings: Any) -> Any:
@@ -67,7 +68,7 @@ def test_lifts_and_writes(calls: Calls, photo: Path, tmp_path: Path, capsys: pyt
     assert main(["lift", str(photo), "--out", str(out), "--quality", "draft", "--seed", "5", "--prompt", "a cup"]) == 0
     got, digest = calls.lifted, calls.lifted["photo"].digest
     assert (got["models"], got["tools"], got["recipe"].quality, got["prompt"]) == ("models", "tools", "draft", "a cup")
-    assert got["seed"] == picture_seed(5, digest)
+    assert got["seeds"] == [picture_seed(5, digest)]
     assert got["selection"] is AUTOMATIC
     made_from = calls.written["provenance"]
     assert (made_from.photo_width_px, made_from.photo_height_px, made_from.photo_digest) == (400, 200, digest)
@@ -122,6 +123,23 @@ def test_a_subject_may_be_named(calls: Calls, photo: Path, tmp_path: Path) -> No
     assert calls.lifted["selection"].words == "the mug"
 
 
+def test_one_of_all_things_is_lifted_alone_with_the_seed_it_has_among_them(
+    calls: Calls, photo: Path, tmp_path: Path
+) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "#2"]) == 0
+    assert calls.lifted["selection"].thing == 2
+    assert calls.lifted["seeds"] == [picture_seed(0, calls.lifted["photo"].digest, 2)]
+    assert calls.written["provenance"].selection == "#2"
+
+
+def test_the_best_of_several_seeds_begins_with_the_picture_s_own(calls: Calls, photo: Path, tmp_path: Path) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--best-of", "3"]) == 0
+    seeds = calls.lifted["seeds"]
+    assert seeds == candidate_seeds(picture_seed(0, calls.lifted["photo"].digest), 3)
+    assert len(set(seeds)) == 3
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--best-of", "0"]) == 2
+
+
 def test_pointing_and_naming_at_once_is_wrong_use(
     calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,21 +155,25 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
         lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(segmenter="segmenter")
     )
     monkeypatch.setattr(lift3d_ray.subject.select, "every_subject", lambda photo, segmenter: ["one", "two", "three"])
-    seeds, folders = [], []
+    tried: list[int] = []
+    folders: list[Path] = []
+    selections: list[str] = []
 
-    def lift(photo: Any, models: Any, recipe: Any, *, mask: str, seed: int, **settings: Any) -> Any:
-        seeds.append(seed)
+    def lift(photo: Any, models: Any, recipe: Any, *, mask: str, seeds: list[int], **settings: Any) -> Any:
+        tried.extend(seeds)
         if mask == "two":
             raise NoSubject("too thin")
         return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"))
 
     def write(asset: Any, folder: Path, provenance: Any) -> Any:
         folders.append(folder)
+        selections.append(provenance.selection)
         return SimpleNamespace(folder=folder)
 
-    monkeypatch.setattr(lift3d_ray.lifting, "lift", lift)
+    monkeypatch.setattr(lift3d_ray.best_of, "lift_best", lift)
     monkeypatch.setattr(lift3d_ray.export.write, "write_asset", write)
     assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "all"]) == 1
     assert folders == [tmp_path / "out" / "01-a-red-mug-one", tmp_path / "out" / "03-a-red-mug-three"]
-    assert len(set(seeds)) == 3
+    assert len(set(tried)) == len(tried) == 3
+    assert selections == ["#1", "#3"]
     assert capsys.readouterr().err == "lift3d-ray: thing 2: too thin\n"

@@ -138,12 +138,13 @@ def test_wrong_use_runs_nothing(run: Put, arguments: list[str]) -> None:
 def test_hands_over_what_was_typed(run: Put) -> None:
     fake = run(summary(done=1))
     extra = ["--recipe", "anything-3d", "--quality", "draft", "--seed", "7", "--workers", "2", "--address", "auto"]
-    main([*COMMAND, "more", *extra, "--retry-failed", "--grows", "--bundle", "weights"])
+    main([*COMMAND, "more", *extra, "--retry-failed", "--grows", "--bundle", "weights", "--best-of", "3"])
     got = fake.called_with
     assert got["inputs"] == ["pictures", "more"]
     assert got["out"] == "assets/"
     assert (got["recipe"].name, got["recipe"].quality) == ("anything-3d", "draft")
     assert (got["seed"], got["bundle"], got["retry_failed"], got["dry_run"]) == (7, "weights", True, False)
+    assert got["best_of"] == 3
     assert got["options"] == batch.Options(address="auto", workers=2, grows=True)
 
 
