@@ -15,16 +15,20 @@ from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Quality, by_name
 
 if TYPE_CHECKING:
+    from lift3d_ray.lifting import SceneTools
+    from lift3d_ray.models.roles import Models
     from lift3d_ray.subject.select import Selection
-    from lift3d_ray.types import MaskProposal
+    from lift3d_ray.types import MaskProposal, Photo
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 
 def lift(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the asset's files; made if missing.")],
+    photo: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTO]", help="A picture file; without one --prompt is drawn.")
+    ] = None,
     point: Annotated[
         list[str] | None,
         typer.Option("--point", metavar="X,Y", help="A pixel on the subject; may be given several times."),
@@ -44,7 +48,10 @@ def lift(
         ),
     ] = options.AUTO,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="What it is, in place of the captioner's words.")
+        str | None,
+        typer.Option(
+            "--prompt", metavar="TEXT", help="What it is, in place of the captioner's words; or what to draw."
+        ),
     ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
@@ -56,6 +63,8 @@ def lift(
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = by_name(recipe, quality)
+    if photo is None and prompt is None:
+        raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
     selection = read_selection(photo, point or [], not_point or [], box, select)
 
     from lift3d_ray import lifting
@@ -69,9 +78,10 @@ def lift(
     from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
     from lift3d_ray.subject.select import Selection, every_subject
 
-    picture = load_photo(photo)
+    opened = None if photo is None else load_photo(photo)
     weights = load_bundle(bundle)
     shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
+    picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
         photo_name=picture.name,
@@ -122,8 +132,21 @@ def lift(
         raise typer.Exit(1)
 
 
+def drawn(prompt: str, models: Models, tools: SceneTools, seed: int) -> Photo:
+    """The picture that a run with this seed draws from these words."""
+    import torch
+
+    from lift3d_ray.guidance.drawing import draw_photo
+    from lift3d_ray.store.keys import picture_seed, prompt_digest
+
+    words = " ".join(prompt.split())
+    digest = prompt_digest(words)
+    generator = torch.Generator().manual_seed(picture_seed(seed, digest))
+    return draw_photo(words, models.prior, models.clip, tools.codec, tools.schedule, digest=digest, generator=generator)
+
+
 def read_selection(
-    photo: Path, points: list[str], not_points: list[str], box: str | None, select: str = options.AUTO
+    photo: Path | None, points: list[str], not_points: list[str], box: str | None, select: str = options.AUTO
 ) -> Selection:
     """What was pointed at, in pixels of the picture as it is on disk, turned upright, or said in words.
 
@@ -137,7 +160,9 @@ def read_selection(
     pointed = bool(points or not_points or box is not None)
     if pointed and select != options.AUTO:
         raise ConfigError(f"a subject is pointed at or selected, not both; got points or a box and --select {select!r}")
-    if not pointed:
+    if photo is None and (pointed or select != options.AUTO):
+        raise ConfigError("a picture that is drawn holds one thing: points, boxes and --select need a PHOTO")
+    if photo is None or not pointed:
         return options.said(select)
     clicks: list[Point] = [options.parse_point(text) for text in [*points, *not_points]]
     edges: Box | None = None if box is None else options.parse_box(box)

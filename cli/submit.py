@@ -19,10 +19,17 @@ LONGEST_LIST = 20
 
 
 def submit(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs, Parquet tables; paths or URIs.")
-    ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Output folder, path or URI; made if missing.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT...]", help="Pictures, folders, globs, Parquet tables; paths or URIs."),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts", metavar="FILE", help="Instead of pictures: a text file, one thing to draw and lift a line."
+        ),
+    ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
@@ -58,16 +65,19 @@ def submit(
     from lift3d_ray.batch.submit import submit as run
 
     chosen = by_name(recipe, quality)
+    if not inputs and prompts is None:
+        raise ConfigError("nothing to lift: name pictures, folders, globs or tables, or give --prompts FILE")
     try:
         with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
-                inputs,
+                inputs or [],
                 out,
                 chosen,
                 bundle=bundle,
                 seed=seed,
                 selection=options.said(select),
                 best_of=best_of,
+                prompts=prompts,
                 retry_failed=retry_failed,
                 dry_run=dry_run,
                 options=Options(address=address, workers=workers, grows=grows),

@@ -146,7 +146,12 @@ def perceive(
         _, view = split_view(caption)
         caption = prompt if view is None else f"{prompt}, {view.value} view"
     report(Progress(stage="depth", step=0, steps=1))
-    return Perception(subject=subject, caption=caption, disparity_HW=estimate_depth(subject, models.depth))
+    return Perception(
+        subject=subject,
+        caption=caption,
+        disparity_HW=estimate_depth(subject, models.depth),
+        drawing_HWC=photo.rgb_HWC if photo.drawn else None,
+    )
 
 
 def optimize(

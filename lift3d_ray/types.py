@@ -31,12 +31,14 @@ class Photo:
         alpha_HW: (H, W) float32 in [0, 1] when the file carried a cut-out, else None.
         digest: hex SHA-256 of the *file's bytes*: the picture's identity in ledgers and resume keys.
         name: where it came from, for people (file name or URI).
+        drawn: it was drawn from words, which are its name; its digest is theirs.
     """
 
     rgb_HWC: UInt8
     alpha_HW: Float32 | None
     digest: str
     name: str
+    drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,11 +253,13 @@ class Perception:
         subject: the cut-out.
         caption: what it is, in words; may end in a view phrase.
         disparity_HW: (S, S) float32 relative inverse depth inside the mask, [0, 1], near = 1, 0 outside.
+        drawing_HWC: (H, W, 3) uint8 the photo, where it was drawn from words and is nowhere else; None otherwise.
     """
 
     subject: Subject
     caption: str
     disparity_HW: Float32
+    drawing_HWC: UInt8 | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

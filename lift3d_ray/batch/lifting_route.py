@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from lift3d_ray.batch.resources import Share
 from lift3d_ray.batch.route import Find, Optimize, Perceive, Perceived, Report, Route, RunContext
 from lift3d_ray.export.write import write_asset
+from lift3d_ray.models.roles import Models
 from lift3d_ray.photo import read_photo
-from lift3d_ray.store.keys import candidate_seeds
-from lift3d_ray.types import Asset, MaskProposal
+from lift3d_ray.store.keys import candidate_seeds, picture_seed, prompt_digest
+from lift3d_ray.types import Asset, MaskProposal, Photo
 
 
 def open_perceive(context: RunContext) -> Perceive:
@@ -19,14 +22,50 @@ def open_perceive(context: RunContext) -> Perceive:
 
     torch.set_num_threads(1)
     models = connect(context.app_name)
+    read = _open_draw(context, models) if context.draws else read_photo
 
     def perceive_bytes(data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
-        photo = read_photo(data, name=name)
+        photo = read(data, name=name)
         height, width = photo.rgb_HWC.shape[:2]
-        perception = perceive(photo, models, context.recipe, selection=context.selection, mask=mask)
+        prompt = photo.name if photo.drawn else None
+        perception = perceive(photo, models, context.recipe, selection=context.selection, mask=mask, prompt=prompt)
         return Perceived(perception=perception, photo_height_px=height, photo_width_px=width)
 
     return perceive_bytes
+
+
+class _Read(Protocol):
+    """Bytes of a row -> its picture."""
+
+    def __call__(self, data: bytes, *, name: str) -> Photo:
+        """See the class."""
+        ...
+
+
+def _open_draw(context: RunContext, models: Models) -> _Read:
+    """Load what it takes to draw pictures from words beside the shared prior."""
+    import torch
+
+    from lift3d_ray.guidance.drawing import draw_photo
+    from lift3d_ray.models.bundle import load_bundle, load_codec, load_noise_schedule
+
+    bundle = load_bundle(context.bundle)
+    codec, schedule = load_codec(bundle), load_noise_schedule(bundle)
+
+    def draw(data: bytes, *, name: str) -> Photo:
+        digest = prompt_digest(data.decode())
+        seed = picture_seed(context.settings.run_seed, digest)
+        return draw_photo(
+            data.decode(),
+            models.prior,
+            models.clip,
+            codec,
+            schedule,
+            digest=digest,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    return draw
 
 
 def open_find(context: RunContext) -> Find:

@@ -33,6 +33,7 @@ class RunContext:
         selection: what to lift of each picture.
         retry_failed: lift again what failed for good before.
         best_of: seeds that every picture is lifted under, the best lift kept.
+        draws: the rows hold words, from which pictures are drawn.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunContext:
     selection: Selection = AUTOMATIC
     retry_failed: bool = False
     best_of: int = 1
+    draws: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,10 @@ class Perceived:
 
 
 class Perceive(Protocol):
-    """Bytes of a picture file -> what the models say about its subject, or about the one that is cut out already."""
+    """Bytes of a picture file -> what the models say about its subject, or about the one that is cut out already.
+
+    Where the run draws its pictures, the bytes are the words to draw from.
+    """
 
     def __call__(self, data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
         """See the class."""

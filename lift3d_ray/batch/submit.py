@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from lift3d_ray.batch.board import RunState
 from lift3d_ray.batch.inputs import Listing, list_inputs
 from lift3d_ray.batch.interrupts import remembered_interrupts
+from lift3d_ray.batch.prompts import list_prompts
 from lift3d_ray.batch.route import Route, RunContext
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.batch.survey import is_here, survey
 from lift3d_ray.batch.things import is_parted, picture_row, with_things
-from lift3d_ray.errors import Lift3DError
+from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.store.files import Folder, open_folder
 from lift3d_ray.store.keys import Settings
@@ -58,6 +59,7 @@ def submit(
     seed: int = 0,
     selection: Selection = AUTOMATIC,
     best_of: int = 1,
+    prompts: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
     options: Options | None = None,
@@ -70,13 +72,14 @@ def submit(
     does what is missing. Where nothing is missing Ray is not started.
 
     Args:
-        inputs: files, folders, globs or Parquet tables, by path or URI.
+        inputs: files, folders, globs or Parquet tables, by path or URI; empty where there are prompts.
         out: output folder, path or URI.
         recipe: the recipe.
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
         selection: what to lift of each picture; ``EVERY`` makes every thing in it a row of its own.
         best_of: lift each picture under so many seeds, one after another in its optimizer, and keep the best.
+        prompts: a text file, by path or URI, with one prompt a line, from each of which a picture is drawn and lifted.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
         options: how to use a cluster.
@@ -94,7 +97,7 @@ def submit(
     """
     started = time.monotonic()
     folder = open_folder(out)
-    listing = list_inputs(inputs, out=folder)
+    listing = _listing(inputs, prompts, selection, folder)
     context = RunContext(
         run=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}",
         out=folder.absolute,
@@ -105,6 +108,7 @@ def submit(
         selection=selection,
         retry_failed=retry_failed,
         best_of=best_of,
+        draws=prompts is not None,
     )
     run = _Run(context=context, listing=listing, folder=folder, started=started, watch=on_progress)
     if dry_run:
@@ -114,6 +118,18 @@ def submit(
     if settled is not None:
         return run.finish(settled)
     return run.lift(options or Options(), route)
+
+
+def _listing(inputs: Sequence[str], prompts: str | None, selection: Selection, folder: Folder) -> Listing:
+    if prompts is None:
+        return list_inputs(inputs, out=folder)
+    if inputs:
+        raise ConfigError(
+            f"a run lifts pictures or draws them from prompts, not both; got {list(inputs)} and {prompts}"
+        )
+    if selection != AUTOMATIC:
+        raise ConfigError(f"a picture that is drawn holds one thing, and nothing to select; got {selection.text!r}")
+    return list_prompts(prompts)
 
 
 def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection, best_of: int) -> Settings:

@@ -8,9 +8,9 @@ Four figures of the mesh that the user gets, from eight views an eighth of a tur
 - *janus*: mean cosine between the view of the photo's side and the views from more than a quarter turn off, which is
   high where the front was drawn again on the back.
 
-``score = fit / 0.5 dB + likeness / 0.01 + words / 0.01 - janus / 0.02``: each figure in units of about what another
-seed changes of it. A thing that looks the same from all round has a high janus under every seed, so scores compare
-lifts of one picture and nothing else.
+``score = fit / 0.2 dB + likeness / 0.0025 + words / 0.0025 - janus / 0.01``: each figure in units of about what another
+seed changes of it, so that none decides alone. A thing that looks the same from all round has a high janus under every
+seed, so scores compare lifts of one picture and nothing else.
 
 Shape suffixes: V views, H W pixels, D embedding.
 """
@@ -31,9 +31,9 @@ from lift3d_ray.types import Asset, Candidate, UInt8
 VIEWS = 8
 """Views that are judged, evenly over the turn, the photo's side first."""
 
-FIT_UNIT_DB = 0.5
-COSINE_UNIT = 0.01
-JANUS_UNIT = 0.02
+FIT_UNIT_DB = 0.2
+COSINE_UNIT = 0.0025
+JANUS_UNIT = 0.01
 
 _ELEVATION_DEG = 15.0
 _QUARTER_DEG = 90.0

@@ -32,6 +32,11 @@ def source_digest(source: str, stamp: str) -> str:
     return hashlib.sha256(f"unread\n{source}\n{stamp}".encode()).hexdigest()
 
 
+def prompt_digest(prompt: str) -> str:
+    """Identity of a picture that is drawn from words: of the words. How it is drawn is part of the stages."""
+    return hashlib.sha256(f"prompt\n{' '.join(prompt.split())}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What all lifts of one run share.

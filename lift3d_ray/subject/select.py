@@ -11,6 +11,7 @@ from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.models.roles import ImageTextEncoder, Segmenter
 from lift3d_ray.subject.backdrop import sharpen
 from lift3d_ray.subject.cutout import MAX_COVER, cutout_mask
+from lift3d_ray.subject.drawn import ink_mask
 from lift3d_ray.subject.masks import bounding_box
 from lift3d_ray.subject.words import closest_to
 from lift3d_ray.types import Bool, MaskProposal, Photo, SegmentQuery
@@ -158,7 +159,7 @@ def select_subject(
         raise ConfigError("every thing of a picture is no single subject; ask every_subject for them")
     if selection.thing:
         return _numbered(every_subject(photo, segmenter), selection.thing, photo.name)
-    found = liftable_masks(photo, segmenter, selection)
+    found = _drawn_masks(photo, segmenter) if photo.drawn else liftable_masks(photo, segmenter, selection)
     chosen = found[0]
     if selection.words is not None:
         if encoder is None:
@@ -179,6 +180,18 @@ def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
         if all((mask.mask_HW & other.mask_HW).sum() <= _NESTED * mask.mask_HW.sum() for other in kept):
             kept.append(mask)
     return [_sharpened(mask, photo, AUTOMATIC) for mask in kept]
+
+
+def _drawn_masks(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
+    """Of a drawing before white, what is not white where the segmenter finds nothing."""
+    try:
+        return liftable_masks(photo, segmenter, AUTOMATIC)
+    except NoSubject:
+        ink = ink_mask(photo)
+        objection = _objection(ink.mask_HW, photo, AUTOMATIC)
+        if objection is not None:
+            raise NoSubject(f"{photo.name}: what was drawn {objection}; try another seed, or other words") from None
+        return [ink]
 
 
 def _numbered(things: Sequence[MaskProposal], number: int, name: str) -> MaskProposal:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import lift3d_ray.best_of
 import lift3d_ray.export.write
+import lift3d_ray.guidance.drawing
 import lift3d_ray.lifting
 import lift3d_ray.models.bundle
 import lift3d_ray.subject.select
@@ -18,8 +19,9 @@ from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
 from lift3d_ray.cli.options import parse_box, parse_point
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.store.keys import candidate_seeds, picture_seed
+from lift3d_ray.store.keys import candidate_seeds, picture_seed, prompt_digest
 from lift3d_ray.subject.select import AUTOMATIC
+from lift3d_ray.types import Photo
 
 
 @pytest.fixture
@@ -82,6 +84,30 @@ def test_a_picture_without_subject_fails(
     assert main(["lift", str(photo), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == "lift3d-ray: mug.jpg: nothing stands out; crop the picture closer\n"
     assert calls.written == {}
+
+
+def test_without_a_picture_the_prompt_is_drawn(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def draw(prompt: str, *models: Any, digest: str, generator: Any) -> Photo:
+        asked.update(prompt=prompt, models=models, seed=generator.initial_seed())
+        return Photo(rgb_HWC=np.zeros((8, 9, 3), np.uint8), alpha_HW=None, digest=digest, name=prompt, drawn=True)
+
+    monkeypatch.setattr(lift3d_ray.guidance.drawing, "draw_photo", draw)
+    parts = {name: name for name in ("prior", "clip", "codec", "schedule")}
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(**parts))
+    monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: SimpleNamespace(**parts))
+    assert main(["lift", "--prompt", " a  red mug", "--out", str(tmp_path / "out"), "--seed", "5"]) == 0
+    seed = picture_seed(5, prompt_digest("a red mug"))
+    assert asked == {"prompt": "a red mug", "models": ("prior", "clip", "codec", "schedule"), "seed": seed}
+    assert (calls.lifted["photo"].drawn, calls.lifted["seeds"]) == (True, [seed])
+    assert calls.written["provenance"].photo_name == "a red mug"
+    capsys.readouterr()
+    for wrong in ([], ["--prompt", "a mug", "--select", "all"], ["--prompt", "a mug", "--point", "3,4"]):
+        assert main(["lift", "--out", str(tmp_path / "out"), *wrong]) == 2
+        assert "lift3d-ray: " in capsys.readouterr().err
 
 
 def test_points_are_pixels_of_the_upright_picture(photo: Path) -> None:

@@ -162,6 +162,14 @@ def test_a_subject_may_be_named_for_the_whole_run(run: Put, capsys: pytest.Captu
     assert "counted from 1" in capsys.readouterr().err
 
 
+def test_prompts_stand_instead_of_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = run(summary(done=1))
+    assert main(["submit", "--prompts", "things.txt", "--out", "assets/"]) == 0
+    assert (fake.called_with["inputs"], fake.called_with["prompts"]) == ([], "things.txt")
+    assert main(["submit", "--out", "assets/"]) == 2
+    assert "--prompts FILE" in capsys.readouterr().err
+
+
 def test_things_of_pictures_are_told_apart_from_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
     run(summary(done=4, left=2, pictures=3, unseen=2, interrupted=True))
     main([*COMMAND, "--select", "all"])
