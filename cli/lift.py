@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,16 +15,20 @@ from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Quality, by_name
 
 if TYPE_CHECKING:
+    from lift3d_ray.lifting import SceneTools
+    from lift3d_ray.models.roles import Models
     from lift3d_ray.subject.select import Selection
-    from lift3d_ray.types import MaskProposal
+    from lift3d_ray.types import MaskProposal, Photo
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 
 def lift(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the asset's files; made if missing.")],
+    photo: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTO]", help="A picture file; without one --prompt is drawn.")
+    ] = None,
     point: Annotated[
         list[str] | None,
         typer.Option("--point", metavar="X,Y", help="A pixel on the subject; may be given several times."),
@@ -38,37 +43,45 @@ def lift(
         str,
         typer.Option(
             "--select",
-            metavar="auto|all|WORDS",
-            help="The main subject, every thing in the picture (a folder each), or what the words say: 'the blue mug'.",
+            metavar="auto|all|#N|WORDS",
+            help="The main subject, every thing (a folder each), the N-th of them, or what it is: 'the blue mug'.",
         ),
     ] = options.AUTO,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="What it is, in place of the captioner's words.")
+        str | None,
+        typer.Option(
+            "--prompt", metavar="TEXT", help="What it is, in place of the captioner's words; or what to draw."
+        ),
     ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
+    best_of: options.BestOf = 1,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = by_name(recipe, quality)
+    if photo is None and prompt is None:
+        raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
     selection = read_selection(photo, point or [], not_point or [], box, select)
 
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
+    from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.photo import load_photo
-    from lift3d_ray.store.keys import picture_seed, slug
-    from lift3d_ray.subject.select import every_subject
+    from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
+    from lift3d_ray.subject.select import Selection, every_subject
 
-    picture = load_photo(photo)
+    opened = None if photo is None else load_photo(photo)
     weights = load_bundle(bundle)
     shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
+    picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
         photo_name=picture.name,
@@ -81,16 +94,16 @@ def lift(
         bundle_digest=weights.digest,
     )
 
-    def lift_one(mask: MaskProposal | None, number: int) -> None:
-        """One thing of the picture; several have a folder each."""
+    def lift_one(mask: MaskProposal | None, thing: int) -> None:
+        """One thing of the picture, counted from 1; several have a folder each."""
         started = time.monotonic()
         with lift_watch(sys.stderr, quiet=quiet) as watch:
-            asset = lifting.lift(
+            asset = lift_best(
                 picture,
                 shared,
                 chosen,
-                # The seed that a run with this seed gives the picture, so that both make the same asset.
-                seed=picture_seed(seed, picture.digest if number == 0 else f"{picture.digest}#{number}"),
+                # The seeds that a run with this seed gives the picture, so that both make the same asset.
+                seeds=candidate_seeds(picture_seed(seed, picture.digest, thing), best_of),
                 tools=tools,
                 selection=selection,
                 mask=mask,
@@ -98,28 +111,42 @@ def lift(
                 report=watch,
             )
         caption = asset.perception.caption
-        folder = out if mask is None else out / f"{number + 1:02d}-{slug(caption)}"
-        written = write_asset(asset, folder, provenance)
+        folder = out if mask is None else out / f"{thing:02d}-{slug(caption)}"
+        chosen_as = selection if mask is None else Selection(thing=thing)
+        written = write_asset(asset, folder, replace(provenance, selection=chosen_as.text))
         if not quiet:
             print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
 
     if select != options.ALL:
-        lift_one(None, 0)
+        lift_one(None, selection.thing)
         return
     failed = 0
-    for number, mask in enumerate(every_subject(picture, shared.segmenter)):
+    for thing, mask in enumerate(every_subject(picture, shared.segmenter), start=1):
         try:
-            lift_one(mask, number)
+            lift_one(mask, thing)
         except Lift3DError as error:
             # One thing's trouble is not the others'.
-            print(f"lift3d-ray: thing {number + 1}: {error}", file=sys.stderr)
+            print(f"lift3d-ray: thing {thing}: {error}", file=sys.stderr)
             failed += 1
     if failed:
         raise typer.Exit(1)
 
 
+def drawn(prompt: str, models: Models, tools: SceneTools, seed: int) -> Photo:
+    """The picture that a run with this seed draws from these words."""
+    import torch
+
+    from lift3d_ray.guidance.drawing import draw_photo
+    from lift3d_ray.store.keys import picture_seed, prompt_digest
+
+    words = " ".join(prompt.split())
+    digest = prompt_digest(words)
+    generator = torch.Generator().manual_seed(picture_seed(seed, digest))
+    return draw_photo(words, models.prior, models.clip, tools.codec, tools.schedule, digest=digest, generator=generator)
+
+
 def read_selection(
-    photo: Path, points: list[str], not_points: list[str], box: str | None, select: str = options.AUTO
+    photo: Path | None, points: list[str], not_points: list[str], box: str | None, select: str = options.AUTO
 ) -> Selection:
     """What was pointed at, in pixels of the picture as it is on disk, turned upright, or said in words.
 
@@ -133,7 +160,9 @@ def read_selection(
     pointed = bool(points or not_points or box is not None)
     if pointed and select != options.AUTO:
         raise ConfigError(f"a subject is pointed at or selected, not both; got points or a box and --select {select!r}")
-    if not pointed:
+    if photo is None and (pointed or select != options.AUTO):
+        raise ConfigError("a picture that is drawn holds one thing: points, boxes and --select need a PHOTO")
+    if photo is None or not pointed:
         return options.said(select)
     clicks: list[Point] = [options.parse_point(text) for text in [*points, *not_points]]
     edges: Box | None = None if box is None else options.parse_box(box)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ BundleName = Annotated[
     str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: the embedded one, or a folder.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
+BestOf = Annotated[
+    int, typer.Option("--best-of", metavar="K", min=1, help="Lift under K seeds and keep the best; K times as long.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
@@ -25,11 +30,19 @@ AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
 
 
-def said(select: str) -> Selection:
-    """What ``--select`` says of one subject: words, or nothing for ``auto`` and ``all``."""
-    from lift3d_ray.subject.select import AUTOMATIC, Selection
+_NUMBER = re.compile(r"#(\d+)")
 
-    return AUTOMATIC if select in (AUTO, ALL) else Selection(words=select)
+
+def said(select: str) -> Selection:
+    """What ``--select`` says: ``auto``, ``all``, one of all by its number (``#2``), or words for one."""
+    from lift3d_ray.subject.select import AUTOMATIC, EVERY, Selection
+
+    number = _NUMBER.fullmatch(select)
+    if number is None:
+        return {AUTO: AUTOMATIC, ALL: EVERY}.get(select) or Selection(words=select)
+    if int(number[1]) < 1:
+        raise ConfigError(f"things of a picture are counted from 1, got --select {select!r}")
+    return Selection(thing=int(number[1]))
 
 
 def parse_point(text: str) -> tuple[float, float]:

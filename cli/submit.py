@@ -19,10 +19,17 @@ LONGEST_LIST = 20
 
 
 def submit(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, globs, Parquet tables; paths or URIs.")
-    ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Output folder, path or URI; made if missing.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT...]", help="Pictures, folders, globs, Parquet tables; paths or URIs."),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts", metavar="FILE", help="Instead of pictures: a text file, one thing to draw and lift a line."
+        ),
+    ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
@@ -30,9 +37,12 @@ def submit(
     select: Annotated[
         str,
         typer.Option(
-            "--select", metavar="auto|WORDS", help="Of each picture its main subject, or what the words say: 'the mug'."
+            "--select",
+            metavar="auto|all|#N|WORDS",
+            help="The main subject of each picture, every thing (an asset each), the N-th of them, or what it is.",
         ),
     ] = options.AUTO,
+    best_of: options.BestOf = 1,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Optimisers at once; by default what the machine or cluster carries.")
     ] = None,
@@ -55,17 +65,19 @@ def submit(
     from lift3d_ray.batch.submit import submit as run
 
     chosen = by_name(recipe, quality)
-    if select == options.ALL:
-        raise ConfigError("a run lifts one thing of each picture; for every thing of a picture use lift --select all")
+    if not inputs and prompts is None:
+        raise ConfigError("nothing to lift: name pictures, folders, globs or tables, or give --prompts FILE")
     try:
         with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
-                inputs,
+                inputs or [],
                 out,
                 chosen,
                 bundle=bundle,
                 seed=seed,
                 selection=options.said(select),
+                best_of=best_of,
+                prompts=prompts,
                 retry_failed=retry_failed,
                 dry_run=dry_run,
                 options=Options(address=address, workers=workers, grows=grows),
@@ -116,11 +128,16 @@ def in_words(summary: RunSummary, out: str) -> list[str]:
         (summary.left, "to lift" if summary.dry_run else "not reached"),
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
-    lines = [f"{summary.rows} pictures: {told}; {duration(summary.seconds)}"]
+    given = f"{summary.pictures} pictures"
+    if summary.rows != summary.pictures:
+        given += f" gave {summary.rows} rows"
+    lines = [f"{given}: {told}; {duration(summary.seconds)}"]
     for row in summary.failures[:LONGEST_LIST]:
         lines.append(f"  failed  {row.name}  [{row.error_code}]  {row.error_message}")
     if summary.failed > LONGEST_LIST:
         lines.append(f"  ... and {summary.failed - LONGEST_LIST} more, all in {out.rstrip('/')}/manifest.parquet")
+    if summary.unseen:
+        lines.append(f"  {summary.unseen} pictures not looked at yet: how many things they hold is not known")
     if summary.left_out:
         lines.append(f"  left out {len(summary.left_out)} files that are no pictures")
     if summary.interrupted:

@@ -146,7 +146,12 @@ def perceive(
         _, view = split_view(caption)
         caption = prompt if view is None else f"{prompt}, {view.value} view"
     report(Progress(stage="depth", step=0, steps=1))
-    return Perception(subject=subject, caption=caption, disparity_HW=estimate_depth(subject, models.depth))
+    return Perception(
+        subject=subject,
+        caption=caption,
+        disparity_HW=estimate_depth(subject, models.depth),
+        drawing_HWC=photo.rgb_HWC if photo.drawn else None,
+    )
 
 
 def optimize(
@@ -213,8 +218,44 @@ def fit_scene(
     resume_from: dict[str, Any] | None = None,
 ) -> SettledScene:
     """Pose and field of one perceived subject; arguments as of ``optimize``."""
-    clock = _Clock()
     generator = torch.Generator().manual_seed(seed)
+    prepared = set_scene(perception, prior, recipe, tools=tools, generator=generator, report=report)
+    return fit_prepared(
+        prepared,
+        prior,
+        recipe,
+        tools=tools,
+        generator=generator,
+        report=report,
+        checkpoint=checkpoint,
+        resume_from=resume_from,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedScene:
+    """A scene before its field is optimised: the same whatever seed follows.
+
+    Attributes:
+        scene: what stays fixed.
+        seconds: wall seconds by stage.
+    """
+
+    scene: Scene
+    seconds: dict[str, float]
+
+
+def set_scene(
+    perception: Perception,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    *,
+    tools: SceneTools,
+    generator: torch.Generator,
+    report: Report = silent,
+) -> PreparedScene:
+    """Pose and guessed solid of one perceived subject; the generator serves where the prior is asked for the pose."""
+    clock = _Clock()
     with clock("pose"):
         report(Progress(stage="pose", step=0, steps=1))
         reference = view_reference(perception.subject, tools.codec, tools.image_encoder)
@@ -224,6 +265,22 @@ def fit_scene(
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
     scene = prepare_scene(perception, pose, reference, coarse, device=tools.device)
+    return PreparedScene(scene=scene, seconds=clock.seconds)
+
+
+def fit_prepared(
+    prepared: PreparedScene,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    *,
+    tools: SceneTools,
+    generator: torch.Generator,
+    report: Report = silent,
+    checkpoint: Callable[[dict[str, Any]], None] | None = None,
+    resume_from: dict[str, Any] | None = None,
+) -> SettledScene:
+    """The field of a scene; other arguments as of ``optimize``."""
+    scene, clock = prepared.scene, _Clock(prepared.seconds)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)

@@ -31,12 +31,14 @@ class Photo:
         alpha_HW: (H, W) float32 in [0, 1] when the file carried a cut-out, else None.
         digest: hex SHA-256 of the *file's bytes*: the picture's identity in ledgers and resume keys.
         name: where it came from, for people (file name or URI).
+        drawn: it was drawn from words, which are its name; its digest is theirs.
     """
 
     rgb_HWC: UInt8
     alpha_HW: Float32 | None
     digest: str
     name: str
+    drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,11 +253,13 @@ class Perception:
         subject: the cut-out.
         caption: what it is, in words; may end in a view phrase.
         disparity_HW: (S, S) float32 relative inverse depth inside the mask, [0, 1], near = 1, 0 outside.
+        drawing_HWC: (H, W, 3) uint8 the photo, where it was drawn from words and is nowhere else; None otherwise.
     """
 
     subject: Subject
     caption: str
     disparity_HW: Float32
+    drawing_HWC: UInt8 | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +295,31 @@ class PointCloud:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One of several lifts of a picture, as it was judged (``judge.judgement`` says what the figures are).
+
+    Attributes:
+        seed: the seed that made it.
+        fit_db: PSNR from the photo's own camera, dB.
+        likeness: of the views from the photo's side to the photo, cosine.
+        words: of all views to the caption, cosine.
+        janus: of the views from behind to the view from the front, cosine; less is better.
+        score: what it is chosen by; more is better.
+        kept: whether it is the one that was kept.
+        error: why it came to nothing, "" where it did not.
+    """
+
+    seed: int
+    fit_db: float = float("nan")
+    likeness: float = float("nan")
+    words: float = float("nan")
+    janus: float = float("nan")
+    score: float = float("nan")
+    kept: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asset:
     """A lifted subject, ready to be written.
 
@@ -305,6 +334,7 @@ class Asset:
         metrics: figures about the result (reference PSNR, IoU, solidity, ...).
         losses: final value of every loss, by name.
         timings_s: wall seconds by stage.
+        candidates: the lifts that this one is the best of, itself among them; empty where it was the only one.
     """
 
     mesh: Mesh
@@ -317,6 +347,7 @@ class Asset:
     metrics: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ LAYERS = (
     {"cameras", "devices", "recipes"},
     {"types"},
     {"models", "field", "photo", "photo_container", "photo_pixels"},
-    {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "store"},
-    {"lifting"},
+    {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "store", "judge"},
+    {"lifting", "best_of"},
     {"batch", "deployments", "evaluate", "toybox"},
     {"cli"},
 )

@@ -60,7 +60,8 @@ class RunState:
 
     Attributes:
         phase: what the run is doing, in a word or two.
-        rows: input rows in all.
+        rows: input rows in all; each thing counts where pictures are parted into things.
+        unseen: pictures among them whose things are not counted yet, so that there may be more rows.
         done: rows lifted by this run.
         failed: rows that failed, now or earlier.
         skipped: rows that had been lifted before.
@@ -79,6 +80,7 @@ class RunState:
     elapsed_s: float = 0.0
     working_s: float = 0.0
     prior: PriorLoad = field(default_factory=PriorLoad)
+    unseen: int = 0
 
     @property
     def left(self) -> int:
@@ -101,10 +103,17 @@ class _Scene:
 
 
 class RunBoard:
-    """What is going on in a run."""
+    """What is going on in a run.
 
-    def __init__(self, rows: int) -> None:
+    Args:
+        rows: input rows.
+        parts: each of them is a picture to be parted into things, which are rows of their own.
+    """
+
+    def __init__(self, rows: int, *, parts: bool = False) -> None:
         self._rows = rows
+        self._parts = parts
+        self._things: dict[str, list[str]] = {}
         self._began = time.monotonic()
         self._holders: dict[str, str] = {}
         self._attempts: Counter[tuple[str, str]] = Counter()
@@ -137,15 +146,23 @@ class RunBoard:
         self._running.pop(key, None)
         self._attempts.pop((stage, key), None)
 
+    def part(self, key: str, source: str, things: list[str]) -> None:
+        """Say that a picture's row is over, and which rows its things are, by their sources."""
+        self._let_go(key, source)
+        self._things[source] = things
+
     def end(self, key: str, source: str, ending: Ending) -> None:
         """Say how a row ended; ``elsewhere`` rows are not counted, for they come again."""
+        self._let_go(key, source)
+        if ending != "elsewhere":
+            self._endings.setdefault((key, source), ending)
+
+    def _let_go(self, key: str, source: str) -> None:
         if self._holders.get(key) == source:
             del self._holders[key]
             self._running.pop(key, None)
             for stage in STAGES:
                 self._attempts.pop((stage, key), None)
-        if ending != "elsewhere":
-            self._endings.setdefault((key, source), ending)
 
     def state(self) -> RunState:
         """How the run stands."""
@@ -157,10 +174,18 @@ class RunBoard:
         counts = Counter(self._endings.values())
         return RunState(
             phase="lifting",
-            rows=self._rows,
+            rows=self._rows + sum(len(things) - 1 for things in self._things.values()),
             done=counts["done"],
             failed=counts["failed"],
             skipped=counts["skipped"],
             running=tuple(running),
             working_s=now - self._began,
+            unseen=self._unseen(),
         )
+
+    def _unseen(self) -> int:
+        if not self._parts:
+            return 0
+        things = {thing for parted in self._things.values() for thing in parted}
+        looked_at = set(self._things) | {source for _, source in self._endings if source not in things}
+        return self._rows - len(looked_at)

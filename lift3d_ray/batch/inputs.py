@@ -85,6 +85,9 @@ def list_inputs(inputs: Sequence[str], *, out: Folder | None = None) -> Listing:
 
 def read_unit(unit: InputUnit) -> Iterator[RawPicture]:
     """Read the rows of a unit. Nothing that is wrong with one row keeps the others from coming."""
+    if unit.prompt:
+        yield RawPicture(source=unit.source, name=unit.name, stamp=unit.stamp, data=unit.prompt.encode(), drawn=True)
+        return
     if unit.column:
         yield from read_rows(unit)
         return

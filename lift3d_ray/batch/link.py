@@ -31,6 +31,10 @@ class BoardLink:
         """See ``RunBoard.wait``."""
         self.actor.wait.remote(stage, key)
 
+    def part(self, key: str, source: str, things: list[str]) -> None:
+        """See ``RunBoard.part``."""
+        self.actor.part.remote(key, source, things)
+
     def end(self, key: str, source: str, ending: Ending) -> None:
         """See ``RunBoard.end``."""
         self.actor.end.remote(key, source, ending)
@@ -45,9 +49,9 @@ class BoardLink:
 
 
 @contextmanager
-def open_board(rows: int) -> Iterator[BoardLink]:
+def open_board(rows: int, *, parts: bool = False) -> Iterator[BoardLink]:
     """The board of a run, for its length. It takes no CPU."""
-    actor: Any = ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows)
+    actor: Any = ray.remote(num_cpus=0, max_restarts=0)(RunBoard).remote(rows, parts=parts)
     try:
         yield BoardLink(actor=actor)
     finally:

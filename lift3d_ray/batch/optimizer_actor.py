@@ -16,9 +16,10 @@ from lift3d_ray.batch.route import Perceived, Report, Route, RunContext
 from lift3d_ray.batch.stages import Row, RowBook, one_row, recorded
 from lift3d_ray.export.result import Provenance
 from lift3d_ray.store.claims import claim
-from lift3d_ray.store.keys import folder_name, picture_seed
+from lift3d_ray.store.keys import folder_name, picture_seed, thing_folder_name
 from lift3d_ray.store.publish import publish
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import Selection
 from lift3d_ray.types import Progress
 
 if TYPE_CHECKING:
@@ -65,21 +66,23 @@ class OptimizeScenes:
         """Optimise, write and put in place; the ledger row is the caller's, last of all."""
         book, started = self._book, time.perf_counter()
         perceived: Perceived = pickle.loads(row["payload"])
-        seed = picture_seed(book.context.settings.run_seed, row["picture"])
+        thing = row["thing"] or book.context.selection.thing
+        seed = picture_seed(book.context.settings.run_seed, row["picture"], thing)
         report = reporter(book.board, row["key"])
         asset = self._optimize(perceived, seed=seed, report=report)
         exporting = time.perf_counter()
         report(Progress(stage="export", step=0, steps=1))
         provenance = _provenance(book.context, row, perceived)
-        name = folder_name(row["name"], row["key"])
+        caption = perceived.perception.caption
+        name = _folder_name(row, caption)
         folder = publish(book.ledger.folder, name, row["key"], lambda work: self._write(asset, work, provenance))
         ended = time.perf_counter()
         return replace(
             book.outcome(row),
             status="done",
             error_code="",
-            caption=perceived.perception.caption,
-            seed=seed,
+            caption=caption,
+            seed=asset.seed,
             folder=folder,
             seconds=perceived.seconds + ended - started,
             stage_seconds={"perceive": perceived.seconds, **asset.timings_s, "export": ended - exporting},
@@ -101,6 +104,14 @@ def reporter(board: BoardLink, key: str) -> Report:
     return report
 
 
+def _folder_name(row: Row, caption: str) -> str:
+    """A picture's only asset is named after the picture; one of several after its words."""
+    if not row["thing"]:
+        return folder_name(row["name"], row["key"])
+    picture = row["name"].removesuffix(f"#{row['thing']}")
+    return thing_folder_name(picture, row["thing"], caption, row["key"])
+
+
 def _provenance(context: RunContext, row: Row, perceived: Perceived) -> Provenance:
     return Provenance(
         photo_name=row["name"],
@@ -111,4 +122,5 @@ def _provenance(context: RunContext, row: Row, perceived: Perceived) -> Provenan
         recipe_digest=context.settings.recipe_digest,
         bundle=context.bundle,
         bundle_digest=context.settings.bundle_digest,
+        selection=Selection(thing=row["thing"]).text if row["thing"] else context.settings.selection,
     )

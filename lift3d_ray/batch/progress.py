@@ -99,12 +99,13 @@ def headline(state: RunState) -> str:
     counts += [f"{state.skipped} had been done"] if state.skipped else []
     counts += [f"{state.failed} failed"] if state.failed else []
     counts += [f"{len(state.running)} running"] if state.running else []
-    parts = [f"{state.phase}: {', '.join(counts)} of {state.rows}"]
+    more = f" and more, {state.unseen} pictures not looked at yet" if state.unseen else ""
+    parts = [f"{state.phase}: {', '.join(counts)} of {state.rows}{more}"]
     if state.prior.queries:
         parts.append(f"prior {state.prior.mean_batch:.1f} latents a pass, busy {state.prior.utilisation:.0%}")
     parts.append(f"{duration(state.elapsed_s)} gone")
     if state.eta_s is not None and state.left:
-        parts.append(f"about {duration(state.eta_s)} to go")
+        parts.append(f"{'at least' if state.unseen else 'about'} {duration(state.eta_s)} to go")
     return "; ".join(parts)
 
 

@@ -11,7 +11,7 @@ from lift3d_ray.batch.resources import Share
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.store.keys import Settings
 from lift3d_ray.subject.select import AUTOMATIC, Selection
-from lift3d_ray.types import Asset, Perception, Progress
+from lift3d_ray.types import Asset, MaskProposal, Perception, Progress
 
 if TYPE_CHECKING:
     from lift3d_ray.export.result import Provenance
@@ -32,6 +32,8 @@ class RunContext:
         app_name: Serve application that holds the models.
         selection: what to lift of each picture.
         retry_failed: lift again what failed for good before.
+        best_of: seeds that every picture is lifted under, the best lift kept.
+        draws: the rows hold words, from which pictures are drawn.
     """
 
     run: str
@@ -42,6 +44,8 @@ class RunContext:
     app_name: str
     selection: Selection = AUTOMATIC
     retry_failed: bool = False
+    best_of: int = 1
+    draws: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +66,20 @@ class Perceived:
 
 
 class Perceive(Protocol):
-    """Bytes of a picture file -> what the models say about it."""
+    """Bytes of a picture file -> what the models say about its subject, or about the one that is cut out already.
 
-    def __call__(self, data: bytes, *, name: str) -> Perceived:
+    Where the run draws its pictures, the bytes are the words to draw from.
+    """
+
+    def __call__(self, data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
+        """See the class."""
+        ...
+
+
+class Find(Protocol):
+    """Bytes of a picture file -> all things in it that can be lifted, at least one."""
+
+    def __call__(self, data: bytes, *, name: str) -> list[MaskProposal]:
         """See the class."""
         ...
 
@@ -91,12 +106,14 @@ class Route:
 
     Attributes:
         open_perceive: called once in a perceiver; connects to the models.
+        open_find: the same, where every thing of a picture is lifted.
         open_optimize: called once in an optimizer; connects to the prior, loads the codec, takes its threads.
         write: writes an asset's files.
         needs_models: whether the Serve application has to run.
     """
 
     open_perceive: Callable[[RunContext], Perceive]
+    open_find: Callable[[RunContext], Find]
     open_optimize: Callable[[RunContext, Share], Optimize]
     write: Write
     needs_models: bool = True

@@ -67,7 +67,10 @@ def run_on_cluster(
     """
     with cluster.ray_cluster(options.address) as own, data_settings():
         watch(RunState(phase="loading the models", rows=listing.rows))
-        with _models(context, options, route, own=own) as (context, share), open_board(listing.rows) as board:
+        with (
+            _models(context, options, route, own=own) as (context, share),
+            open_board(listing.rows, parts=context.selection.every) as board,
+        ):
             passes = _Passes(
                 context=context,
                 board=board,
@@ -125,7 +128,7 @@ class _Passes:
         left = []
         try:
             for row in dataset.iter_rows():
-                names = ("source", "name", "key", "stamp")
+                names = ("source", "name", "key", "stamp", "thing")
                 known = InputRow(picture_digest=row["picture"], **{name: row[name] for name in names})
                 self.rows[known.source] = known
                 if row["ended"] == "elsewhere":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,15 @@ import pyarrow as pa
 from lift3d_ray.batch.board import BUSY, Ending
 from lift3d_ray.batch.failures import Failure, attempt
 from lift3d_ray.batch.inputs import read_unit
-from lift3d_ray.batch.route import Route, RunContext
+from lift3d_ray.batch.route import Find, Route, RunContext
+from lift3d_ray.batch.things import thing_key, thing_name
 from lift3d_ray.batch.units import InputUnit, RawPicture
-from lift3d_ray.errors import ClusterError
+from lift3d_ray.errors import ClusterError, NoSubject
 from lift3d_ray.store.files import open_folder
 from lift3d_ray.store.ledger import Ledger
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import Selection
+from lift3d_ray.types import MaskProposal
 
 if TYPE_CHECKING:
     from lift3d_ray.batch.link import BoardLink
@@ -37,13 +40,15 @@ ROW_SCHEMA = pa.schema(
         pa.field("stamp", pa.string()),
         pa.field("picture", pa.string()),
         pa.field("key", pa.string()),
+        pa.field("thing", pa.int64()),
         pa.field("payload", pa.large_binary()),
         pa.field("ended", pa.string()),
     ]
 )
 """A row between stages.
 
-``payload``: the picture's bytes after reading, a pickled ``Perceived`` after perceiving. ``ended``: "" while there is
+``thing``: which of several things in the picture, counted from 1; 0 = its only one, or the picture itself. ``payload``:
+the picture's bytes after reading, a pickled ``Perceived`` after perceiving. ``ended``: "" while there is
 something to do, ``recorded`` once the ledger has the outcome, ``elsewhere`` where another row or run has taken it up.
 """
 
@@ -96,6 +101,8 @@ class RowBook:
             recipe_digest=settings.recipe_digest,
             bundle_digest=settings.bundle_digest,
             run_seed=settings.run_seed,
+            selection=Selection(thing=row["thing"]).text if row["thing"] else settings.selection,
+            thing=row["thing"],
             run=self.context.run,
         )
 
@@ -117,6 +124,29 @@ class RowBook:
         self.ledger.put(failed)
         self.board.end(row["key"], row["source"], "failed")
         return recorded(row)
+
+    def part(self, row: Row, things: int) -> Row:
+        """End a picture's row whose things go on as rows of their own."""
+        if not self.parted(row):
+            self.ledger.put(replace(self.outcome(row), status="parted", error_code="", things=things))
+        self.board.part(row["key"], row["source"], [thing_name(row["source"], n) for n in range(1, things + 1)])
+        return recorded(row)
+
+    def parted(self, row: Row) -> int:
+        """How many things the picture is known to hold; 0 = not known."""
+        outcome = self.ledger.get(row["key"])
+        return 0 if outcome is None else outcome.things
+
+    def thing(self, row: Row, thing: int) -> Row:
+        """The row of one thing of a picture."""
+        return {
+            **row,
+            "source": thing_name(row["source"], thing),
+            "name": thing_name(row["name"], thing),
+            "stamp": "",
+            "key": thing_key(row["picture"], thing, self.context.settings),
+            "thing": thing,
+        }
 
     def leave(self, row: Row) -> Row:
         """Leave a row to another that holds the same picture, or to another run."""
@@ -161,6 +191,7 @@ def _read(book: RowBook, number: int, raw: RawPicture) -> Row:
         "stamp": raw.stamp if raw.error is None else "",
         "picture": raw.digest,
         "key": book.context.settings.key(raw.digest),
+        "thing": 0,
         "payload": raw.data,
         "ended": "",
     }
@@ -173,24 +204,66 @@ def _read(book: RowBook, number: int, raw: RawPicture) -> Row:
 
 
 class PerceivePictures:
-    """Rows with bytes -> rows with what the shared models say. An actor's class: it connects to the models once."""
+    """Rows with bytes -> rows with what the shared models say. An actor's class: it connects to the models once.
+
+    In a run that lifts every thing, a picture's row is followed by one for each of its things.
+    """
 
     def __init__(self, context: RunContext, route: Route, board: BoardLink) -> None:
         self._book = RowBook(context, board)
         self._perceive = route.open_perceive(context)
+        self._find = route.open_find(context) if context.selection.every else None
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One table per row."""
         for row in table.to_pylist():
-            yield one_row(row if row["ended"] else self._one(row))
+            if row["ended"]:
+                yield one_row(row)
+            elif self._find is None:
+                yield one_row(self._one(row))
+            else:
+                yield from map(one_row, self._each(row, self._find))
 
-    def _one(self, row: Row) -> Row:
+    def _each(self, row: Row, find: Find) -> Iterator[Row]:
+        """The picture's row, then those of its things.
+
+        Always in this order and number: a cluster that repeats the work of a lost worker goes on at the row it had.
+        """
+        book = self._book
+        known = book.parted(row)
+        things = [book.thing(row, number) for number in range(1, known + 1)]
+        masks: list[MaskProposal] | Failure = []
+        if not things or any(book.final(thing) is None for thing in things):
+            ended = book.take_up("perceive", row)
+            if ended is not None:
+                yield ended
+                return
+            masks = attempt(lambda: find(row["payload"], name=row["name"]))
+            if isinstance(masks, Failure) and not known:
+                yield book.fail(row, masks)
+                return
+        if not isinstance(masks, Failure) and not known:
+            things = [book.thing(row, number) for number in range(1, len(masks) + 1)]
+        yield book.part(row, len(things))
+        for index, thing in enumerate(things):
+            yield self._thing(thing, masks if isinstance(masks, Failure) else masks[index : index + 1])
+
+    def _thing(self, row: Row, masks: Sequence[MaskProposal] | Failure) -> Row:
+        outcome = self._book.final(row)
+        if outcome is not None:
+            return self._book.skip(row, outcome)
+        if not masks:
+            message = f"{row['name']}: it stood out when the picture was first looked at, and does not now"
+            masks = Failure(code=NoSubject.code, message=message)
+        return self._book.fail(row, masks) if isinstance(masks, Failure) else self._one(row, masks[0])
+
+    def _one(self, row: Row, mask: MaskProposal | None = None) -> Row:
         book = self._book
         ended = book.take_up("perceive", row)
         if ended is not None:
             return ended
         started = time.perf_counter()
-        perceived = attempt(lambda: self._perceive(row["payload"], name=row["name"]))
+        perceived = attempt(lambda: self._perceive(row["payload"], name=row["name"], mask=mask))
         if isinstance(perceived, Failure):
             return book.fail(row, perceived)
         book.board.wait("perceive", row["key"])

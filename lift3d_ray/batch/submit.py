@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from lift3d_ray.batch.board import RunState
 from lift3d_ray.batch.inputs import Listing, list_inputs
 from lift3d_ray.batch.interrupts import remembered_interrupts
+from lift3d_ray.batch.prompts import list_prompts
 from lift3d_ray.batch.route import Route, RunContext
 from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.batch.survey import is_here, survey
-from lift3d_ray.errors import Lift3DError
+from lift3d_ray.batch.things import is_parted, picture_row, with_things
+from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.store.files import Folder, open_folder
 from lift3d_ray.store.keys import Settings
@@ -56,6 +58,8 @@ def submit(
     bundle: str = "toybox",
     seed: int = 0,
     selection: Selection = AUTOMATIC,
+    best_of: int = 1,
+    prompts: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
     options: Options | None = None,
@@ -68,12 +72,14 @@ def submit(
     does what is missing. Where nothing is missing Ray is not started.
 
     Args:
-        inputs: files, folders, globs or Parquet tables, by path or URI.
+        inputs: files, folders, globs or Parquet tables, by path or URI; empty where there are prompts.
         out: output folder, path or URI.
         recipe: the recipe.
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
-        selection: what to lift of each picture.
+        selection: what to lift of each picture; ``EVERY`` makes every thing in it a row of its own.
+        best_of: lift each picture under so many seeds, one after another in its optimizer, and keep the best.
+        prompts: a text file, by path or URI, with one prompt a line, from each of which a picture is drawn and lifted.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
         options: how to use a cluster.
@@ -91,20 +97,22 @@ def submit(
     """
     started = time.monotonic()
     folder = open_folder(out)
-    listing = list_inputs(inputs, out=folder)
+    listing = _listing(inputs, prompts, selection, folder)
     context = RunContext(
         run=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}",
         out=folder.absolute,
-        settings=_settings(recipe, bundle, seed, selection),
+        settings=_settings(recipe, bundle, seed, selection, best_of),
         recipe=recipe,
         bundle=bundle,
         app_name="models",
         selection=selection,
         retry_failed=retry_failed,
+        best_of=best_of,
+        draws=prompts is not None,
     )
     run = _Run(context=context, listing=listing, folder=folder, started=started, watch=on_progress)
     if dry_run:
-        return run.summary(list(survey(listing, run.ledger, context.settings)), dry_run=True)
+        return run.summary(run.with_things(survey(listing, run.ledger, context.settings)), dry_run=True)
     folder.create()
     settled = run.all_settled()
     if settled is not None:
@@ -112,7 +120,19 @@ def submit(
     return run.lift(options or Options(), route)
 
 
-def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection) -> Settings:
+def _listing(inputs: Sequence[str], prompts: str | None, selection: Selection, folder: Folder) -> Listing:
+    if prompts is None:
+        return list_inputs(inputs, out=folder)
+    if inputs:
+        raise ConfigError(
+            f"a run lifts pictures or draws them from prompts, not both; got {list(inputs)} and {prompts}"
+        )
+    if selection != AUTOMATIC:
+        raise ConfigError(f"a picture that is drawn holds one thing, and nothing to select; got {selection.text!r}")
+    return list_prompts(prompts)
+
+
+def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection, best_of: int) -> Settings:
     return Settings(
         recipe=recipe.name,
         quality=str(recipe.quality),
@@ -120,6 +140,7 @@ def _settings(recipe: Recipe, bundle: str, seed: int, selection: Selection) -> S
         bundle_digest=_bundle_digest(bundle),
         run_seed=seed,
         selection=selection.text,
+        best_of=best_of,
     )
 
 
@@ -150,11 +171,19 @@ class _Run:
         if not is_here(self.listing):
             return None
         rows = []
-        for row in survey(self.listing, self.ledger, self.context.settings):
-            if self._is_open(self.ledger.get(row.key)):
-                return None
-            rows.append(row)
+        for picture in survey(self.listing, self.ledger, self.context.settings):
+            for row in self.with_things([picture]):
+                outcome = self.ledger.get(row.key)
+                if self._is_open(outcome) and not is_parted(outcome):
+                    return None
+                rows.append(row)
         return rows
+
+    def with_things(self, rows: Iterable[InputRow]) -> list[InputRow]:
+        """The rows, and beside parted pictures those of their things."""
+        if not self.context.selection.every:
+            return list(rows)
+        return with_things(rows, self.ledger, self.context.settings)
 
     def lift(self, options: Options, route: Route | None) -> RunSummary:
         """Start what is needed, stream everything through it, and write down what came of it."""
@@ -192,20 +221,21 @@ class _Run:
         """
         from lift3d_ray.export.gallery import gallery_files
 
+        rows = self.with_things(rows)
         if rows:
             self.ledger.put_rows(self.context.run, rows)
         outcomes = compact(self.ledger)
         for name, data in gallery_files(outcomes).items():
             self.folder.write(name, data)
         # What had an outcome but had not come out yet when the pipeline stopped.
-        rows = [*rows, *self._unseen(rows, outcomes)]
+        rows = self.with_things([*rows, *self._unseen(rows, outcomes)])
         sweep(self.folder)
         return self.summary(rows, interrupted=interrupted)
 
     def _unseen(self, rows: list[InputRow], outcomes: list[Outcome]) -> list[InputRow]:
         seen = {row.source for row in rows}
         return [
-            InputRow(source=outcome.source, name=outcome.name, key=outcome.key, picture_digest=outcome.picture_digest)
+            picture_row(outcome, self.context.settings)
             for outcome in outcomes
             if outcome.run == self.context.run and outcome.source not in seen
         ]
@@ -213,19 +243,22 @@ class _Run:
     def summary(self, rows: list[InputRow], *, interrupted: bool = False, dry_run: bool = False) -> RunSummary:
         """Count what became of the rows."""
         outcomes = self.ledger.get_many({row.key for row in rows})
+        parted = {row.source: outcomes[row.key].things for row in rows if is_parted(outcomes.get(row.key))}
         told = {
             row.source: outcomes[row.key].told_as(name=row.name, source=row.source)
             for row in rows
-            if row.key in outcomes and not (dry_run and self._is_open(outcomes[row.key]))
+            if row.key in outcomes and row.source not in parted and not (dry_run and self._is_open(outcomes[row.key]))
         }
+        count = self.listing.rows + sum(parted.values()) - len(parted)
+        looked_at = len(parted) + len({row.source for row in rows if not row.thing} & told.keys())
         failures = [outcome for outcome in told.values() if outcome.status == "failed"]
         done = sum(outcome.status == "done" and outcome.run == self.context.run for outcome in told.values())
         return RunSummary(
-            rows=self.listing.rows,
+            rows=count,
             done=done,
             skipped=len(told) - len(failures) - done,
             failed=len(failures),
-            left=self.listing.rows - len(told),
+            left=count - len(told),
             failures=tuple(failures),
             left_out=self.listing.left_out,
             seconds=time.monotonic() - self.started,
@@ -233,6 +266,8 @@ class _Run:
             run=self.context.run,
             interrupted=interrupted,
             dry_run=dry_run,
+            pictures=self.listing.rows,
+            unseen=self.listing.rows - looked_at if self.context.selection.every else 0,
         )
 
     def _is_open(self, outcome: Outcome | None) -> bool:

@@ -14,7 +14,7 @@ class RunSummary:
     """What became of every input row: rows = done + skipped + failed + left.
 
     Attributes:
-        rows: input rows.
+        rows: input rows; where every thing of a picture is lifted, its things instead of the picture.
         done: rows that have an asset made by this run.
         skipped: rows that had their asset before.
         failed: rows that failed, in this run or before.
@@ -26,6 +26,8 @@ class RunSummary:
         run: the run's name.
         interrupted: somebody stopped it.
         dry_run: nothing was lifted on purpose.
+        pictures: pictures among the inputs.
+        unseen: those of them whose things are not counted yet: among ``left``, a row each.
     """
 
     rows: int
@@ -40,6 +42,8 @@ class RunSummary:
     run: str
     interrupted: bool = False
     dry_run: bool = False
+    pictures: int = 0
+    unseen: int = 0
 
     @property
     def exit_status(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lift3d_ray.errors import InputError, PhotoTooLarge, UnreadablePhoto
 from lift3d_ray.photo import DEFAULT_LIMITS
 from lift3d_ray.store.files import Folder
-from lift3d_ray.store.keys import picture_digest, source_digest
+from lift3d_ray.store.keys import picture_digest, prompt_digest, source_digest
 
 MAX_FILE_BYTES = DEFAULT_LIMITS.max_bytes
 """Larger files are not read: no picture within the pixel limit needs as much."""
@@ -15,7 +15,7 @@ MAX_FILE_BYTES = DEFAULT_LIMITS.max_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class InputUnit:
-    """One thing to open: a picture file, or a row group of a Parquet table.
+    """One thing to open: a picture file, or a row group of a Parquet table; or a prompt, which is all there is of it.
 
     Attributes:
         address: the input it came from, which names the filesystem.
@@ -27,6 +27,7 @@ class InputUnit:
         row_group: row group of a table; -1 for a picture file.
         first_row: number of the group's first row in its table.
         rows: rows it gives.
+        prompt: words to draw the picture from; "" where there is a picture.
     """
 
     address: str
@@ -38,11 +39,12 @@ class InputUnit:
     row_group: int = -1
     first_row: int = 0
     rows: int = 1
+    prompt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawPicture:
-    """An input row: the bytes of a picture, or why there are none.
+    """An input row: the bytes of a picture, or of the words to draw it from, or why there are none.
 
     Attributes:
         source: where it was read from, unique to the row.
@@ -50,6 +52,7 @@ class RawPicture:
         stamp: size and time of its file, "" where unknown.
         data: the file's bytes; empty where ``error`` says why.
         error: why it could not be read, or None.
+        drawn: the bytes are words, in UTF-8.
     """
 
     source: str
@@ -57,13 +60,14 @@ class RawPicture:
     stamp: str
     data: bytes = b""
     error: InputError | None = None
+    drawn: bool = False
 
     @property
     def digest(self) -> str:
         """The picture's identity: of its bytes, or of its source where there are none."""
         if self.error is not None:
             return source_digest(self.source, self.stamp)
-        return picture_digest(self.data)
+        return prompt_digest(self.data.decode()) if self.drawn else picture_digest(self.data)
 
 
 def source_of(place: Folder, path: str) -> str:

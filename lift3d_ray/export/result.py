@@ -13,7 +13,7 @@ from typing import Any
 
 from lift3d_ray.export.maps import DEPTH_SCALE
 from lift3d_ray.export.version import installed_version
-from lift3d_ray.types import Asset
+from lift3d_ray.types import Asset, Candidate
 
 SCHEMA = 1
 """Version of the layout of ``result.json``."""
@@ -34,6 +34,7 @@ class Provenance:
         recipe_digest: digest of all its settings.
         bundle: name of the model bundle.
         bundle_digest: digest of its weights.
+        selection: what was lifted of the photo: "auto", or "#2" for the second of its things, for one.
     """
 
     photo_name: str
@@ -44,6 +45,7 @@ class Provenance:
     recipe_digest: str
     bundle: str
     bundle_digest: str
+    selection: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,13 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "bundle": {"name": provenance.bundle, "digest": provenance.bundle_digest},
         "versions": {package: installed_version(package) for package in _RECORDED_PACKAGES},
         "pose": asdict(asset.pose),
-        "subject": {"score": subject.score, "crop": asdict(subject.crop)},
+        "subject": {"selection": provenance.selection, "score": subject.score, "crop": asdict(subject.crop)},
         "mesh": {"vertices": len(asset.mesh.vertices_N3), "faces": len(asset.mesh.faces_F3)},
         "depth": {"file": "depth.png", "kind": "relative inverse depth of the crop, nearest = 1", "scale": DEPTH_SCALE},
         "metrics": _figures(asset.metrics),
         "losses": _figures(asset.losses),
         "timings_s": _figures(asset.timings_s),
+        "candidates": [_candidate(candidate) for candidate in asset.candidates],
         "files": {name: asdict(facts) for name, facts in sorted(files.items())},
     }
 
@@ -93,6 +96,13 @@ def result_bytes(asset: Asset, provenance: Provenance, files: Mapping[str, FileF
     """``result_document`` as UTF-8 JSON text."""
     document = result_document(asset, provenance, files)
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    values = asdict(candidate)
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def _figures(values: Mapping[str, float]) -> dict[str, float | None]:

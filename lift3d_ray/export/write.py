@@ -23,6 +23,8 @@ TURNTABLE = "turntable.mp4"
 PREVIEW = "preview.png"
 MASK = "mask.png"
 DEPTH = "depth.png"
+REFERENCE = "reference.png"
+"""The picture that was drawn from words; photos are not copied."""
 RESULT = "result.json"
 
 
@@ -72,6 +74,9 @@ def write_asset(asset: Asset, folder: Path, provenance: Provenance) -> AssetFile
         MASK: lambda: mask_bytes(perception.subject, *photo_size),
         DEPTH: lambda: depth_bytes(perception.disparity_HW),
     }
+    drawing_HWC = perception.drawing_HWC
+    if drawing_HWC is not None:
+        contents[REFERENCE] = lambda: png_bytes(drawing_HWC)
     written = [write_bytes(folder / name, content()) for name, content in contents.items()]
     written.append(write_turntable(asset.turntable_VHWC, folder / TURNTABLE))
     facts = {path.name: _facts(path) for path in written}

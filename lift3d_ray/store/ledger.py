@@ -30,6 +30,7 @@ class InputRow:
         key: key of its lift.
         picture_digest: digest of its bytes.
         stamp: size and time of the file when it was read, "" where unknown: unchanged means not to be read again.
+        thing: which of several things in the picture, counted from 1; 0 = its only one, or the picture itself.
     """
 
     source: str
@@ -37,6 +38,7 @@ class InputRow:
     key: str
     picture_digest: str
     stamp: str = ""
+    thing: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +53,10 @@ class Ledger:
         return None if data is None else outcome_from_json(data.decode("utf-8", "replace"))
 
     def put(self, outcome: Outcome) -> None:
-        """Record an outcome. A failure never overwrites an asset that another run has finished meanwhile."""
+        """Record an outcome. A failure never overwrites what another run has finished, or parted, meanwhile."""
         if outcome.status == "failed":
             present = self.get(outcome.key)
-            if present is not None and present.status == "done":
+            if present is not None and present.status in ("done", "parted"):
                 return
         self.folder.write(f"{LEDGER}/{outcome.key}.json", outcome.to_json().encode())
 

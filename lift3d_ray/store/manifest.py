@@ -35,10 +35,11 @@ def compact(ledger: Ledger) -> list[Outcome]:
 
 
 def manifest_rows(outcomes: dict[str, Outcome], rows: list[InputRow]) -> list[Outcome]:
-    """One outcome for every distinct input row, in order of name.
+    """One outcome for every distinct input row, in order of name; of a parted picture one for each thing instead.
 
     An outcome whose run died before it could list its rows is told under its own source. A failure is left out once
-    a later row tells of the same source under the same settings: the picture was mended or replaced.
+    a later row tells of the same source under the same settings: the picture was mended or replaced. That of a thing is
+    left out once the picture at its source is another.
 
     Args:
         outcomes: the ledger, by key.
@@ -46,15 +47,22 @@ def manifest_rows(outcomes: dict[str, Outcome], rows: list[InputRow]) -> list[Ou
     """
     told = {(outcome.source, key): outcome for key, outcome in outcomes.items()}
     latest: dict[tuple[str, ...], str] = {}
+    pictures: dict[tuple[str, ...], str] = {}
     for row in rows:
         outcome = outcomes.get(row.key)
         if outcome is not None:
             told[row.source, row.key] = outcome.told_as(name=row.name, source=row.source)
             latest[_settings(row.source, outcome)] = row.key
+            pictures[_settings(row.source, outcome)] = row.picture_digest
     kept = [
         outcome
         for (source, key), outcome in told.items()
-        if outcome.status == "done" or latest.get(_settings(source, outcome), key) == key
+        if outcome.status == "done"
+        or (
+            outcome.status == "failed"
+            and latest.get(_settings(source, outcome), key) == key
+            and pictures.get(_settings(outcome.picture_source, outcome)) in (None, outcome.picture_digest)
+        )
     ]
     return sorted(kept, key=lambda outcome: (outcome.name, outcome.source, outcome.created_at, outcome.key))
 

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lift3d_ray.errors import InputError, Lift3DError
+from lift3d_ray.store.keys import AUTOMATIC
 
-Status = Literal["done", "failed"]
+Status = Literal["done", "failed", "parted"]
+"""``parted``: a picture whose every thing is lifted for itself, and has an outcome for itself."""
 
 METRIC_COLUMNS = ("reference_psnr", "reference_iou", "prior_batch")
 """Metrics that get a column of their own in the manifest; all of them are in its ``metrics`` map."""
@@ -30,6 +32,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("error_code", pa.string()),
         pa.field("error_message", pa.string()),
+        pa.field("selection", pa.string(), nullable=False),
         pa.field("caption", pa.string()),
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("quality", pa.string(), nullable=False),
@@ -63,7 +66,7 @@ class Outcome:
         name: what people call the row.
         source: where the picture was read from.
         picture_digest: hex digest of the picture's bytes (of its source where it could not be read).
-        status: ``done`` or ``failed``.
+        status: ``done`` or ``failed``, or ``parted`` of a picture whose things have outcomes for themselves.
         recipe: name of the recipe.
         quality: quality of the recipe.
         recipe_digest: digest of the recipe.
@@ -71,6 +74,9 @@ class Outcome:
         run_seed: the run's seed.
         error_code: stable name of the failure; "" when done.
         error_message: the sentence for people; "" when done.
+        selection: what was lifted of the picture, such as "auto", or "#2" for its second thing.
+        thing: which of several things in the picture this is, counted from 1; 0 = its only one, or the picture itself.
+        things: how many a parted picture holds, 0 otherwise.
         caption: what the subject is; "" when unknown.
         seed: the seed of this picture's lift, which repeats it; None where it never began.
         folder: the asset's folder, relative to the output folder; "" when failed.
@@ -93,6 +99,9 @@ class Outcome:
     run_seed: int
     error_code: str = ""
     error_message: str = ""
+    selection: str = AUTOMATIC
+    thing: int = 0
+    things: int = 0
     caption: str = ""
     seed: int | None = None
     folder: str = ""
@@ -107,6 +116,13 @@ class Outcome:
             raise ValueError(f"row {self.name!r} is done but names no folder")
         if self.status == "failed" and not self.error_code:
             raise ValueError(f"row {self.name!r} failed but names no error code")
+        if (self.status == "parted") != (self.things > 0):
+            raise ValueError(f"row {self.name!r} is {self.status} and counts {self.things} things")
+
+    @property
+    def picture_source(self) -> str:
+        """Where the picture was read from, also of one of several things in it."""
+        return self.source.removesuffix(f"#{self.thing}") if self.thing else self.source
 
     @property
     def is_final(self) -> bool:
@@ -114,12 +130,14 @@ class Outcome:
         return self.status == "done" or self.error_code in input_codes()
 
     def is_open(self, *, run: str, retry_failed: bool) -> bool:
-        """Whether this outcome leaves something for a run to try.
+        """Whether this outcome leaves something for a run to try; that of a parted picture may always, in its things.
 
         Args:
             run: the run that asks; it does not try twice what it has recorded itself.
             retry_failed: try even what is final.
         """
+        if self.status == "parted":
+            return True
         if self.status == "done" or self.run == run:
             return False
         return retry_failed or not self.is_final

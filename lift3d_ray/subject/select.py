@@ -11,6 +11,7 @@ from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.models.roles import ImageTextEncoder, Segmenter
 from lift3d_ray.subject.backdrop import sharpen
 from lift3d_ray.subject.cutout import MAX_COVER, cutout_mask
+from lift3d_ray.subject.drawn import ink_mask
 from lift3d_ray.subject.masks import bounding_box
 from lift3d_ray.subject.words import closest_to
 from lift3d_ray.types import Bool, MaskProposal, Photo, SegmentQuery
@@ -36,18 +37,28 @@ class Selection:
         labels: one a click, True = on the subject, False = not on it; empty means that all are on it.
         box_xyxy_frac: left, top, right, bottom of a box around the subject, each in [0, 1].
         words: what it is, such as "the blue mug", instead of points and box.
+        every: every thing in the picture, each for itself.
+        thing: that one of them, counted from 1; 0 = not chosen by number.
     """
 
     points_xy_frac: tuple[tuple[float, float], ...] = ()
     labels: tuple[bool, ...] = ()
     box_xyxy_frac: tuple[float, float, float, float] | None = None
     words: str | None = None
+    every: bool = False
+    thing: int = 0
 
     def __post_init__(self) -> None:
         if self.labels and len(self.labels) != len(self.points_xy_frac):
             raise ConfigError(f"a selection needs one label a point: {len(self.points_xy_frac)} points, {self.labels}")
         if self.words is not None and (self.points_xy_frac or self.box_xyxy_frac or not self.words.strip()):
             raise ConfigError(f"a selection is by words, or by points and a box; got {self}")
+        if self.thing < 0:
+            raise ConfigError(f"things of a picture are counted from 1, got {self.thing}")
+        if (self.is_pointed or self.words is not None) + self.every + bool(self.thing) > 1:
+            raise ConfigError(
+                f"a selection is of every thing, of one by its number, or by what it is or where; got {self}"
+            )
         if self.points_xy_frac and self.box_xyxy_frac is None and not any(self.point_labels):
             raise ConfigError("a selection of negative points alone says nothing; add a point on the subject or a box")
         box = self.box_xyxy_frac or ()
@@ -94,6 +105,8 @@ class Selection:
     @property
     def text(self) -> str:
         """The selection as text that names it among others: "auto" where nobody chose."""
+        if self.every or self.thing:
+            return f"#{self.thing}" if self.thing else "all"
         if self.words is not None:
             return f"words: {' '.join(self.words.lower().split())}"
         return "auto" if not self.is_pointed else f"points {self.points_xy_frac} {self.labels} box {self.box_xyxy_frac}"
@@ -114,6 +127,9 @@ class Selection:
 
 AUTOMATIC = Selection()
 """The main subject, whatever it is."""
+
+EVERY = Selection(every=True)
+"""Every thing in the picture."""
 
 
 def select_subject(
@@ -137,9 +153,13 @@ def select_subject(
     Raises:
         NoSubject: nothing plausible was found; the message says what was wrong with the best proposal.
         BundleError: the segmenter answered with a mask of another size than the picture's.
-        ConfigError: words without an encoder.
+        ConfigError: words without an encoder, or every thing, which is no single subject.
     """
-    found = liftable_masks(photo, segmenter, selection)
+    if selection.every:
+        raise ConfigError("every thing of a picture is no single subject; ask every_subject for them")
+    if selection.thing:
+        return _numbered(every_subject(photo, segmenter), selection.thing, photo.name)
+    found = _drawn_masks(photo, segmenter) if photo.drawn else liftable_masks(photo, segmenter, selection)
     chosen = found[0]
     if selection.words is not None:
         if encoder is None:
@@ -160,6 +180,24 @@ def every_subject(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
         if all((mask.mask_HW & other.mask_HW).sum() <= _NESTED * mask.mask_HW.sum() for other in kept):
             kept.append(mask)
     return [_sharpened(mask, photo, AUTOMATIC) for mask in kept]
+
+
+def _drawn_masks(photo: Photo, segmenter: Segmenter) -> list[MaskProposal]:
+    """Of a drawing before white, what is not white where the segmenter finds nothing."""
+    try:
+        return liftable_masks(photo, segmenter, AUTOMATIC)
+    except NoSubject:
+        ink = ink_mask(photo)
+        objection = _objection(ink.mask_HW, photo, AUTOMATIC)
+        if objection is not None:
+            raise NoSubject(f"{photo.name}: what was drawn {objection}; try another seed, or other words") from None
+        return [ink]
+
+
+def _numbered(things: Sequence[MaskProposal], number: int, name: str) -> MaskProposal:
+    if number > len(things):
+        raise NoSubject(f"{name}: thing {number} was asked for, of {len(things)} that stand out; ask for one of those")
+    return things[number - 1]
 
 
 def liftable_masks(photo: Photo, segmenter: Segmenter, selection: Selection) -> list[MaskProposal]:

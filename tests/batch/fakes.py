@@ -11,11 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from lift3d_ray.batch.resources import Share
-from lift3d_ray.batch.route import Optimize, Perceive, Perceived, Report, Route, RunContext
+from lift3d_ray.batch.route import Find, Optimize, Perceive, Perceived, Report, Route, RunContext
 from lift3d_ray.errors import NoSubject, OptimizationFailed
 from lift3d_ray.export.result import Provenance
 from lift3d_ray.recipes import Quality, Recipe
-from lift3d_ray.types import Asset, CropMap, Mesh, Perception, PointCloud, Progress, ReferencePose, Subject
+from lift3d_ray.types import (
+    Asset,
+    CropMap,
+    MaskProposal,
+    Mesh,
+    Perception,
+    PointCloud,
+    Progress,
+    ReferencePose,
+    Subject,
+)
 
 RECIPE = Recipe(name="fake", quality=Quality.DRAFT, guidance=())
 
@@ -27,8 +37,8 @@ def lifts(out: str | Path) -> list[str]:
 
 
 def open_perceive(context: RunContext) -> Perceive:
-    def perceive(data: bytes, *, name: str) -> Perceived:
-        words = data.decode()
+    def perceive(data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
+        words = data.decode() if mask is None else data.decode().split(" | ")[int(mask.score * 100)]
         if "nothing" in words:
             raise NoSubject(f"{name}: nothing to see")
         if "perceive-bug" in words:
@@ -38,6 +48,20 @@ def open_perceive(context: RunContext) -> Perceive:
         return Perceived(perception=perception(words), photo_height_px=4, photo_width_px=6)
 
     return perceive
+
+
+def open_find(context: RunContext) -> Find:
+    """The things of a picture are parted by bars, and known again by their scores."""
+
+    def find(data: bytes, *, name: str) -> list[MaskProposal]:
+        with open(f"{context.out}.finds", "a") as log:
+            log.write(f"{name}\n")
+        if "blank" in data.decode():
+            raise NoSubject(f"{name}: nothing stands out")
+        things = data.decode().split(" | ")
+        return [MaskProposal(mask_HW=np.ones((4, 6), bool), score=(i + 0.5) / 100) for i in range(len(things))]
+
+    return find
 
 
 def open_optimize(context: RunContext, share: Share) -> Optimize:
@@ -73,7 +97,9 @@ def write(asset: Asset, folder: Path, provenance: Provenance) -> None:
     (folder / "result.json").write_text(str(dataclasses.asdict(provenance)))
 
 
-ROUTE = Route(open_perceive=open_perceive, open_optimize=open_optimize, write=write, needs_models=False)
+ROUTE = Route(
+    open_perceive=open_perceive, open_find=open_find, open_optimize=open_optimize, write=write, needs_models=False
+)
 
 
 def perception(words: str) -> Perception:

@@ -7,12 +7,12 @@ import hashlib
 import numpy as np
 
 from lift3d_ray.batch.resources import Share
-from lift3d_ray.batch.route import Optimize, Perceive, Perceived, Report, Route, RunContext
+from lift3d_ray.batch.route import Find, Optimize, Perceive, Perceived, Report, Route, RunContext
 from lift3d_ray.deployments.engines import ANALYTIC_LATENT_SHAPE
 from lift3d_ray.deployments.handles import connect, connect_prior
 from lift3d_ray.errors import NoSubject
 from lift3d_ray.models.analytic import AnalyticPrior
-from lift3d_ray.types import Asset, NoiseQuery, Perception, Progress, SegmentQuery, UInt8
+from lift3d_ray.types import Asset, MaskProposal, NoiseQuery, Perception, Progress, SegmentQuery, UInt8
 from tests.batch.fakes import asset, perception, write
 
 STEPS = 60
@@ -31,7 +31,7 @@ def square(words: str) -> UInt8:
 def open_perceive(context: RunContext) -> Perceive:
     models = connect(context.app_name)
 
-    def perceive(data: bytes, *, name: str) -> Perceived:
+    def perceive(data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
         words = data.decode()
         picture = square(words)
         if not models.segmenter.segment(SegmentQuery(rgb_HWC=picture)):
@@ -43,6 +43,15 @@ def open_perceive(context: RunContext) -> Perceive:
         return Perceived(perception=seen, photo_height_px=32, photo_width_px=32)
 
     return perceive
+
+
+def open_find(context: RunContext) -> Find:
+    segmenter = connect(context.app_name).segmenter
+
+    def find(data: bytes, *, name: str) -> list[MaskProposal]:
+        return segmenter.segment(SegmentQuery(rgb_HWC=square(data.decode())))
+
+    return find
 
 
 def open_optimize(context: RunContext, share: Share) -> Optimize:
@@ -85,4 +94,4 @@ def kill_prior(app_name: str) -> None:
         ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
 
 
-SERVED = Route(open_perceive=open_perceive, open_optimize=open_optimize, write=write)
+SERVED = Route(open_perceive=open_perceive, open_find=open_find, open_optimize=open_optimize, write=write)

@@ -23,6 +23,7 @@ from lift3d_ray.errors import ClusterError
 from lift3d_ray.store.files import STAGING, open_folder
 from lift3d_ray.store.ledger import Ledger
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import EVERY
 from tests.batch.fakes import RECIPE, ROUTE, lifts
 from tests.batch.serving import SERVED
 
@@ -127,6 +128,31 @@ def test_rows_are_conserved_whatever_becomes_of_them(
     again = run(inputs, tmp_path / "out")
     assert (again.done, again.skipped, again.failed, again.left) == (0, 3, 5, 0)
     assert sorted(lifts(tmp_path / "out")) == ["death twice", "one"]
+
+
+def test_every_thing_of_a_picture_is_lifted_whatever_becomes_of_the_others(
+    cluster: str, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    inputs = pictures(
+        desk="a mug | perceive-death | a cup", twin="a duck | a hen", other="a duck | a hen", none="blank"
+    )
+    out = tmp_path / "out"
+
+    def run_all() -> RunSummary:
+        options = Options(workers=2)
+        return submit([str(inputs)], str(out), RECIPE, bundle="analytic", route=ROUTE, options=options, selection=EVERY)
+
+    summary = run_all()
+    assert (summary.pictures, summary.rows, summary.done, summary.failed, summary.left) == (4, 8, 6, 2, 0)
+    assert {row.name: row.error_code for row in summary.failures} == {"desk.png#2": "cluster", "none.png": "no-subject"}
+    assert sorted(lifts(out)) == ["a cup", "a duck", "a hen", "a mug"]
+    names = [row["name"] for row in pq.read_table(out / "manifest.parquet").to_pylist()]
+    things = {"desk": 3, "other": 2, "twin": 2}
+    wanted = [f"{name}.png#{number + 1}" for name, count in things.items() for number in range(count)]
+    assert sorted(names) == sorted([*wanted, "none.png"])
+    again = run_all()
+    assert (again.rows, again.done, again.skipped, again.failed, again.left) == (8, 0, 6, 2, 0)
+    assert len(lifts(out)) == 4
 
 
 def test_a_scene_that_always_kills_its_worker_fails_and_the_others_go_on(

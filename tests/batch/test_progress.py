@@ -41,6 +41,12 @@ def test_the_headline_says_it_all() -> None:
     )
 
 
+def test_the_headline_owns_that_things_are_not_counted_yet() -> None:
+    said = headline(replace(STATE, unseen=2))
+    assert "1 running of 10 and more, 2 pictures not looked at yet;" in said
+    assert said.endswith("at least 20 s to go")
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -9,7 +9,9 @@ import pytest
 import typer
 from PIL import Image
 
+import lift3d_ray.best_of
 import lift3d_ray.export.write
+import lift3d_ray.guidance.drawing
 import lift3d_ray.lifting
 import lift3d_ray.models.bundle
 import lift3d_ray.subject.select
@@ -17,8 +19,9 @@ from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
 from lift3d_ray.cli.options import parse_box, parse_point
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.store.keys import picture_seed
+from lift3d_ray.store.keys import candidate_seeds, picture_seed, prompt_digest
 from lift3d_ray.subject.select import AUTOMATIC
+from lift3d_ray.types import Photo
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ class Calls:
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
         monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: "tools")
-        monkeypatch.setattr(lift3d_ray.lifting, "lift", self.lift)
+        monkeypatch.setattr(lift3d_ray.best_of, "lift_best", self.lift)
         monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
 
     def lift(self, photo: Any, models: Any, recipe: Any, **settings: Any) -> Any:
@@ -67,7 +70,7 @@ def test_lifts_and_writes(calls: Calls, photo: Path, tmp_path: Path, capsys: pyt
     assert main(["lift", str(photo), "--out", str(out), "--quality", "draft", "--seed", "5", "--prompt", "a cup"]) == 0
     got, digest = calls.lifted, calls.lifted["photo"].digest
     assert (got["models"], got["tools"], got["recipe"].quality, got["prompt"]) == ("models", "tools", "draft", "a cup")
-    assert got["seed"] == picture_seed(5, digest)
+    assert got["seeds"] == [picture_seed(5, digest)]
     assert got["selection"] is AUTOMATIC
     made_from = calls.written["provenance"]
     assert (made_from.photo_width_px, made_from.photo_height_px, made_from.photo_digest) == (400, 200, digest)
@@ -81,6 +84,30 @@ def test_a_picture_without_subject_fails(
     assert main(["lift", str(photo), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == "lift3d-ray: mug.jpg: nothing stands out; crop the picture closer\n"
     assert calls.written == {}
+
+
+def test_without_a_picture_the_prompt_is_drawn(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def draw(prompt: str, *models: Any, digest: str, generator: Any) -> Photo:
+        asked.update(prompt=prompt, models=models, seed=generator.initial_seed())
+        return Photo(rgb_HWC=np.zeros((8, 9, 3), np.uint8), alpha_HW=None, digest=digest, name=prompt, drawn=True)
+
+    monkeypatch.setattr(lift3d_ray.guidance.drawing, "draw_photo", draw)
+    parts = {name: name for name in ("prior", "clip", "codec", "schedule")}
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(**parts))
+    monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: SimpleNamespace(**parts))
+    assert main(["lift", "--prompt", " a  red mug", "--out", str(tmp_path / "out"), "--seed", "5"]) == 0
+    seed = picture_seed(5, prompt_digest("a red mug"))
+    assert asked == {"prompt": "a red mug", "models": ("prior", "clip", "codec", "schedule"), "seed": seed}
+    assert (calls.lifted["photo"].drawn, calls.lifted["seeds"]) == (True, [seed])
+    assert calls.written["provenance"].photo_name == "a red mug"
+    capsys.readouterr()
+    for wrong in ([], ["--prompt", "a mug", "--select", "all"], ["--prompt", "a mug", "--point", "3,4"]):
+        assert main(["lift", "--out", str(tmp_path / "out"), *wrong]) == 2
+        assert "lift3d-ray: " in capsys.readouterr().err
 
 
 def test_points_are_pixels_of_the_upright_picture(photo: Path) -> None:
@@ -122,6 +149,23 @@ def test_a_subject_may_be_named(calls: Calls, photo: Path, tmp_path: Path) -> No
     assert calls.lifted["selection"].words == "the mug"
 
 
+def test_one_of_all_things_is_lifted_alone_with_the_seed_it_has_among_them(
+    calls: Calls, photo: Path, tmp_path: Path
+) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "#2"]) == 0
+    assert calls.lifted["selection"].thing == 2
+    assert calls.lifted["seeds"] == [picture_seed(0, calls.lifted["photo"].digest, 2)]
+    assert calls.written["provenance"].selection == "#2"
+
+
+def test_the_best_of_several_seeds_begins_with_the_picture_s_own(calls: Calls, photo: Path, tmp_path: Path) -> None:
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--best-of", "3"]) == 0
+    seeds = calls.lifted["seeds"]
+    assert seeds == candidate_seeds(picture_seed(0, calls.lifted["photo"].digest), 3)
+    assert len(set(seeds)) == 3
+    assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--best-of", "0"]) == 2
+
+
 def test_pointing_and_naming_at_once_is_wrong_use(
     calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,21 +181,25 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
         lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(segmenter="segmenter")
     )
     monkeypatch.setattr(lift3d_ray.subject.select, "every_subject", lambda photo, segmenter: ["one", "two", "three"])
-    seeds, folders = [], []
+    tried: list[int] = []
+    folders: list[Path] = []
+    selections: list[str] = []
 
-    def lift(photo: Any, models: Any, recipe: Any, *, mask: str, seed: int, **settings: Any) -> Any:
-        seeds.append(seed)
+    def lift(photo: Any, models: Any, recipe: Any, *, mask: str, seeds: list[int], **settings: Any) -> Any:
+        tried.extend(seeds)
         if mask == "two":
             raise NoSubject("too thin")
         return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"))
 
     def write(asset: Any, folder: Path, provenance: Any) -> Any:
         folders.append(folder)
+        selections.append(provenance.selection)
         return SimpleNamespace(folder=folder)
 
-    monkeypatch.setattr(lift3d_ray.lifting, "lift", lift)
+    monkeypatch.setattr(lift3d_ray.best_of, "lift_best", lift)
     monkeypatch.setattr(lift3d_ray.export.write, "write_asset", write)
     assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--select", "all"]) == 1
     assert folders == [tmp_path / "out" / "01-a-red-mug-one", tmp_path / "out" / "03-a-red-mug-three"]
-    assert len(set(seeds)) == 3
+    assert len(set(tried)) == len(tried) == 3
+    assert selections == ["#1", "#3"]
     assert capsys.readouterr().err == "lift3d-ray: thing 2: too thin\n"

@@ -11,6 +11,7 @@ from lift3d_ray.batch.summary import RunSummary
 from lift3d_ray.cli.main import main
 from lift3d_ray.errors import ClusterError, ConfigError, InputError
 from lift3d_ray.store.schema import Outcome
+from lift3d_ray.subject.select import EVERY
 
 COMMAND = ["submit", "pictures", "--out", "assets/"]
 
@@ -41,9 +42,13 @@ def summary(
     left_out: tuple[str, ...] = (),
     interrupted: bool = False,
     dry_run: bool = False,
+    pictures: int = 0,
+    unseen: int = 0,
 ) -> RunSummary:
     return RunSummary(
         rows=done + skipped + left + len(failures),
+        pictures=pictures or done + skipped + left + len(failures),
+        unseen=unseen,
         done=done,
         skipped=skipped,
         failed=len(failures),
@@ -133,12 +138,13 @@ def test_wrong_use_runs_nothing(run: Put, arguments: list[str]) -> None:
 def test_hands_over_what_was_typed(run: Put) -> None:
     fake = run(summary(done=1))
     extra = ["--recipe", "anything-3d", "--quality", "draft", "--seed", "7", "--workers", "2", "--address", "auto"]
-    main([*COMMAND, "more", *extra, "--retry-failed", "--grows", "--bundle", "weights"])
+    main([*COMMAND, "more", *extra, "--retry-failed", "--grows", "--bundle", "weights", "--best-of", "3"])
     got = fake.called_with
     assert got["inputs"] == ["pictures", "more"]
     assert got["out"] == "assets/"
     assert (got["recipe"].name, got["recipe"].quality) == ("anything-3d", "draft")
     assert (got["seed"], got["bundle"], got["retry_failed"], got["dry_run"]) == (7, "weights", True, False)
+    assert got["best_of"] == 3
     assert got["options"] == batch.Options(address="auto", workers=2, grows=True)
 
 
@@ -148,8 +154,29 @@ def test_a_subject_may_be_named_for_the_whole_run(run: Put, capsys: pytest.Captu
     assert fake.called_with["selection"].words == "the mug"
     assert main(COMMAND) == 0
     assert fake.called_with["selection"].text == "auto"
-    assert main([*COMMAND, "--select", "all"]) == 2
-    assert "lift --select all" in capsys.readouterr().err
+    assert main([*COMMAND, "--select", "all"]) == 0
+    assert fake.called_with["selection"] is EVERY
+    assert main([*COMMAND, "--select", "#2"]) == 0
+    assert fake.called_with["selection"].thing == 2
+    assert main([*COMMAND, "--select", "#0"]) == 2
+    assert "counted from 1" in capsys.readouterr().err
+
+
+def test_prompts_stand_instead_of_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = run(summary(done=1))
+    assert main(["submit", "--prompts", "things.txt", "--out", "assets/"]) == 0
+    assert (fake.called_with["inputs"], fake.called_with["prompts"]) == ([], "things.txt")
+    assert main(["submit", "--out", "assets/"]) == 2
+    assert "--prompts FILE" in capsys.readouterr().err
+
+
+def test_things_of_pictures_are_told_apart_from_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    run(summary(done=4, left=2, pictures=3, unseen=2, interrupted=True))
+    main([*COMMAND, "--select", "all"])
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "3 pictures gave 6 rows: 4 lifted, 2 not reached; 1 min 15 s",
+        "  2 pictures not looked at yet: how many things they hold is not known",
+    ]
 
 
 def test_says_what_became_of_the_pictures(run: Put, capsys: pytest.CaptureFixture[str]) -> None:

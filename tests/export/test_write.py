@@ -10,12 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lift3d_ray.errors import ExportError
 from lift3d_ray.export import write as writing
 from lift3d_ray.export.embedded import CALLBACK, embedded_bytes
 from lift3d_ray.export.files import replacing, write_bytes
-from lift3d_ray.export.write import DEPTH, EMBEDDED_GLB, GLB, MASK, POINTS, PREVIEW, RESULT, TURNTABLE, write_asset
+from lift3d_ray.export.write import (
+    DEPTH,
+    EMBEDDED_GLB,
+    GLB,
+    MASK,
+    POINTS,
+    PREVIEW,
+    REFERENCE,
+    RESULT,
+    TURNTABLE,
+    write_asset,
+)
+from lift3d_ray.types import Candidate
 from tests.export.assets import PROVENANCE, small_asset
 
 ALL = {GLB, EMBEDDED_GLB, POINTS, TURNTABLE, PREVIEW, MASK, DEPTH, RESULT}
@@ -103,3 +116,23 @@ def test_the_script_hands_over_the_very_glb() -> None:
     assert found is not None
     assert gzip.decompress(base64.b64decode(found[1])) == glb
     assert embedded_bytes(glb) == embedded_bytes(glb)
+
+
+def test_all_seeds_of_the_best_of_several_are_told(tmp_path: Path) -> None:
+    tried = (Candidate(seed=1, fit_db=20.0, score=3.5, kept=True), Candidate(seed=2, error="it diverged"))
+    files = write_asset(replace(small_asset(), candidates=tried), tmp_path / "ball", PROVENANCE)
+    told = json.loads((files.folder / RESULT).read_text(encoding="utf-8"))["candidates"]
+    assert [(row["seed"], row["score"], row["kept"], row["error"]) for row in told] == [
+        (1, 3.5, True, ""),
+        (2, None, False, "it diverged"),
+    ]
+
+
+def test_a_picture_that_was_drawn_is_kept_beside_its_asset(tmp_path: Path) -> None:
+    asset = small_asset()
+    drawing = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    files = write_asset(
+        replace(asset, perception=replace(asset.perception, drawing_HWC=drawing)), tmp_path / "ball", PROVENANCE
+    )
+    assert set(files.facts) == ALL | {REFERENCE}
+    np.testing.assert_array_equal(np.asarray(Image.open(files.folder / REFERENCE)), drawing)

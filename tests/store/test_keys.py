@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from lift3d_ray.store.keys import KEY_LENGTH, Settings, folder_name, picture_digest, picture_seed, source_digest
+from lift3d_ray.store.keys import (
+    KEY_LENGTH,
+    Settings,
+    candidate_seeds,
+    folder_name,
+    picture_digest,
+    picture_seed,
+    source_digest,
+    thing_folder_name,
+)
 
 SETTINGS = Settings(recipe="r", quality="draft", recipe_digest="aa", bundle_digest="bb", run_seed=0)
 
@@ -23,6 +32,7 @@ def test_a_key_is_hex_and_repeats() -> None:
         {"bundle_digest": "bc"},
         {"run_seed": 1},
         {"selection": "click 3,4"},
+        {"best_of": 2},
     ],
 )
 def test_whatever_changes_the_work_changes_the_key(change: dict[str, Any]) -> None:
@@ -68,3 +78,19 @@ def test_seeds_differ_by_picture_and_by_run_and_fit_32_bits() -> None:
 )
 def test_folder_names_are_safe_and_recognisable(name: str, slug: str) -> None:
     assert folder_name(name, "0123456789abcdef") == f"{slug}-0123456789ab"
+
+
+def test_a_thing_has_a_seed_and_a_folder_of_its_own() -> None:
+    seeds = [picture_seed(7, "a", thing) for thing in (0, 1, 2, 3)]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[1:])) == 3
+    name = thing_folder_name("photos/My Desk.JPG", 2, "a blue mug/cup, side view", "0123456789abcdef")
+    assert name == "my-desk-02-a-blue-mug-cup-side-view-0123456789ab"
+
+
+def test_several_tries_have_seeds_apart_and_begin_with_the_picture_s_own() -> None:
+    seeds = candidate_seeds(9, 5)
+    assert seeds[0] == 9
+    assert len(set(seeds)) == 5
+    assert candidate_seeds(9, 3) == seeds[:3]
+    assert all(0 <= seed < 2**32 for seed in seeds)

@@ -10,7 +10,7 @@ import pytest
 
 from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.store import keys
-from lift3d_ray.subject import AUTOMATIC, Selection, cutout_mask, every_subject, select_subject
+from lift3d_ray.subject import AUTOMATIC, EVERY, Selection, cutout_mask, every_subject, select_subject
 from lift3d_ray.types import Bool, Float32, MaskProposal, Photo, SegmentQuery, UInt8
 from tests.bad_inputs import BorderSegmenter
 
@@ -173,6 +173,9 @@ def test_pixels_become_fractions() -> None:
         ({"points_xy_frac": ((50.0, 0.5),)}, "from_pixels"),
         ({"points_xy_frac": ((float("nan"), 0.5),)}, "fractions"),
         ({"box_xyxy_frac": (0.5, 0.1, 0.4, 0.9)}, "left < right"),
+        ({"thing": -1}, "counted from 1"),
+        ({"thing": 1, "every": True}, "of one by its number"),
+        ({"words": "mug", "every": True}, "of every thing"),
     ],
 )
 def test_senseless_selections_are_refused(options: dict[str, object], words: str) -> None:
@@ -222,6 +225,9 @@ def test_selections_are_named_apart() -> None:
         AUTOMATIC,
         Selection(words="the mug"),
         Selection(words="the jug"),
+        EVERY,
+        Selection(thing=1),
+        Selection(thing=2),
         Selection(points_xy_frac=((0.5, 0.5),)),
         Selection(points_xy_frac=((0.5, 0.5),), box_xyxy_frac=(0.1, 0.1, 0.9, 0.9)),
     ]
@@ -236,3 +242,12 @@ def test_every_subject_is_told_once_and_its_parts_are_not() -> None:
     assert [mask.mask_HW.sum() for mask in found] == [LEFT.sum(), RIGHT.sum()]
     with pytest.raises(NoSubject, match=r"covers 100\.00%"):
         every_subject(photo(), Fixed([backdrop]))
+
+
+def test_a_thing_is_lifted_alone_by_its_number_among_all() -> None:
+    things = Fixed([RIGHT, LEFT])
+    np.testing.assert_array_equal(select_subject(photo(), things, Selection(thing=2)).mask_HW, LEFT)
+    with pytest.raises(NoSubject, match="thing 3 was asked for, of 2 that stand out"):
+        select_subject(photo(), things, Selection(thing=3))
+    with pytest.raises(ConfigError, match="no single subject"):
+        select_subject(photo(), things, EVERY)
