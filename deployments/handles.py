@@ -18,7 +18,16 @@ from lift3d_ray.deployments.failures import ask
 from lift3d_ray.deployments.services import About
 from lift3d_ray.errors import ClusterError
 from lift3d_ray.models.roles import Models
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    MaskProposal,
+    NoisePrediction,
+    NoiseQuery,
+    SegmentQuery,
+    UInt8,
+)
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -87,7 +96,7 @@ class RemoteClip(_Remote):
 
 
 class RemotePrior(_Remote):
-    """``NoisePredictor`` behind a handle."""
+    """``NoisePredictor`` and ``WordTeacher`` behind a handle."""
 
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         """See ``NoisePredictor``."""
@@ -95,6 +104,16 @@ class RemotePrior(_Remote):
         direct = self._handle.options(_by_reference=False) if _query_bytes(query) <= DIRECT_LIMIT_BYTES else None
         answer: NoisePrediction = self._ask("predict_noise", query, first=direct)
         return replace(answer, noise_BCHW=_owned(answer.noise_BCHW))
+
+    def word_vectors(self, words: str) -> Float32:
+        """See ``WordTeacher``."""
+        vectors: Float32 = self._ask("word_vectors", words)
+        return _owned(vectors)
+
+    def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """See ``WordTeacher``."""
+        answer: DenoisingGradient = self._ask("denoising_gradient", query)
+        return replace(answer, gradients_TD=tuple(_owned(gradient) for gradient in answer.gradients_TD))
 
     def statistics(self) -> PriorStatistics:
         """What one replica of the prior did since it started."""
@@ -155,4 +174,5 @@ def _query_bytes(query: NoiseQuery) -> int:
             arrays.append(query.view.image_tokens_BTD)
     if query.disparity_B1HW is not None:
         arrays.append(query.disparity_B1HW)
+    arrays += [token.vectors_TD for token in query.learned]
     return sum(array.nbytes for array in arrays)
