@@ -45,11 +45,13 @@ class _Remote:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    def _ask(self, method: str, *values: Any, first: DeploymentHandle[Any] | None = None) -> Any:
+    def _ask(
+        self, method: str, *values: Any, first: DeploymentHandle[Any] | None = None, **settings: float
+    ) -> Any:
         """Ask by this handle, or by another first and by this one if that fails."""
         ways = iter([first] if first is not None else [])
         return ask(
-            lambda: getattr(next(ways, self._handle), method).remote(*values),
+            lambda: getattr(next(ways, self._handle), method).remote(*values, **settings),
             timeout_s=self._timeout_s,
             what=f"{self._handle.deployment_name}.{method}",
         )
@@ -70,6 +72,11 @@ class RemoteCaptioner(_Remote):
     def caption(self, rgb_HWC: UInt8) -> str:
         """See ``Captioner``."""
         return str(self._ask("caption", rgb_HWC))
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        said: list[str] = self._ask("sample_captions", rgb_HWC, count, nucleus=nucleus, seed=seed)
+        return said
 
 
 class RemoteDepth(_Remote):

@@ -64,6 +64,11 @@ class CaptionerService:
         with self._gate:
             return self._model.caption(rgb_HWC)
 
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        with self._gate:
+            return self._model.sample_captions(rgb_HWC, count, nucleus=nucleus, seed=seed)
+
     def check_health(self) -> None:
         """Raise if the model broke."""
         self._gate.check()
@@ -136,6 +141,10 @@ class PerceptionService:
     def caption(self, rgb_HWC: UInt8) -> str:
         """See ``Captioner``."""
         return self._captioner.caption(rgb_HWC)
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        return self._captioner.sample_captions(rgb_HWC, count, nucleus=nucleus, seed=seed)
 
     def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:
         """See ``DepthEstimator``."""

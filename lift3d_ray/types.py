@@ -269,12 +269,14 @@ class DenoisingQuery:
     def __post_init__(self) -> None:
         if self.latents_BCHW.ndim != 4 or self.noise_BCHW.shape != self.latents_BCHW.shape:
             raise ValueError(
-                f"latents and noise must both be (B, C, h, w), got {self.latents_BCHW.shape} and {self.noise_BCHW.shape}"
+                "latents and noise must both be (B, C, h, w), "
+                f"got {self.latents_BCHW.shape} and {self.noise_BCHW.shape}"
             )
         batch = len(self.latents_BCHW)
         if (len(self.timesteps_B), len(self.prompts)) != (batch, batch):
             raise ValueError(
-                f"a DenoisingQuery needs {batch} timesteps and prompts, got {len(self.timesteps_B)}, {len(self.prompts)}"
+                f"a DenoisingQuery needs {batch} timesteps and prompts, "
+                f"got {len(self.timesteps_B)} and {len(self.prompts)}"
             )
         idle = [token.word for token in self.learned if not any(token.word in prompt for prompt in self.prompts)]
         if idle:

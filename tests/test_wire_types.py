@@ -140,7 +140,13 @@ class TestLearnedToken:
             assert types.LearnedToken(vectors_TD=other).word != token.word
 
     @pytest.mark.parametrize(
-        "wrong", [np.zeros(3, np.float32), np.zeros((0, 3), np.float32), np.zeros((2, 3)), np.full((2, 3), np.nan, np.float32)]
+        "wrong",
+        [
+            np.zeros(3, np.float32),
+            np.zeros((0, 3), np.float32),
+            np.zeros((2, 3)),
+            np.full((2, 3), np.nan, np.float32),
+        ],
     )
     def test_what_is_no_embedding_is_refused(self, wrong: Any) -> None:
         with pytest.raises(ValueError, match="learned token"):

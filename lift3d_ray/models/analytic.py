@@ -36,7 +36,9 @@ def scaled_linear_alphas_cumprod(steps: int = TIMESTEPS) -> Float32:
 
 
 class AnalyticPrior:
-    """``NoisePredictor`` and ``WordTeacher`` of data distributed as N(mean, spread^2 I) in latent space; spread 0 is a point mass.
+    """Both doors of a prior for data distributed as N(mean, spread^2 I) in latent space; spread 0 is a point mass.
+
+    It is a ``NoisePredictor`` and a ``WordTeacher``.
 
     With z = sqrt(a) x + sqrt(1 - a) eps, the posterior mean of the noise is
     sqrt(1 - a) (z - sqrt(a) mean) / (a spread^2 + 1 - a). The unconditional branch believes in N(0, I), whose answer is
@@ -141,6 +143,10 @@ class ColorCaptioner:
     def caption(self, rgb_HWC: UInt8) -> str:
         """See ``Captioner``."""
         return f"a {('red', 'green', 'blue')[int(np.argmax(rgb_HWC.mean(axis=(0, 1))))]} thing"
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``; there is nothing else to be said."""
+        return [self.caption(rgb_HWC)] * count
 
 
 class DomeDepth:

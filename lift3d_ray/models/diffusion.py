@@ -1,8 +1,8 @@
 """The diffusion prior: official UNets, text encoder, schedule and depth ControlNet behind one noise prediction.
 
 The predictor holds weights only. Prompts travel as strings, which are the content keys of a bounded cache of their
-embeddings; reference latents and learned tokens travel with the query. So queries of different scenes can share one forward pass, be
-retried, or be answered by any replica.
+embeddings; reference latents and learned tokens travel with the query. So queries of different scenes can share one
+forward pass, be retried, or be answered by any replica.
 
 Shape suffixes: B latents of a query, C channels, h w latent cells, L tokens, T tokens of a word, D embedding width.
 """
@@ -30,6 +30,7 @@ from lift3d_ray.types import (
     NoiseQuery,
     ViewConditioning,
 )
+
 
 class DiffusionPrior:
     """``NoisePredictor`` and ``WordTeacher`` over official diffusers classes.

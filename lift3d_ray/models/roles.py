@@ -40,6 +40,17 @@ class Captioner(Protocol):
         """One lower-case sentence without a full stop for a (H, W, 3) uint8 picture."""
         ...
 
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """Other sentences about it, drawn by nucleus sampling: the same seed, the same sentences.
+
+        Args:
+            rgb_HWC: (H, W, 3) uint8 picture.
+            count: sentences to draw; they may repeat.
+            nucleus: probability mass that words are drawn from.
+            seed: of the draws.
+        """
+        ...
+
 
 class DepthEstimator(Protocol):
     """Estimates relative depth (DPT: Ranftl et al. 2021)."""

@@ -133,7 +133,7 @@ class TextEmbedder:
                 # Whatever stands here is never looked at, but the end of the text is found by its id.
                 ids.append(int(tokens.bos_token_id))
             at = match.end()
-        ids = (ids + self._ids(prompt[at:]))[: length - 1] + [int(tokens.eos_token_id)]
+        ids = [*(ids + self._ids(prompt[at:]))[: length - 1], int(tokens.eos_token_id)]
         ids += [int(tokens.pad_token_id)] * (length - len(ids))
         return torch.tensor(ids), [(position, vector) for position, vector in spots if position < length - 1]
 
@@ -145,7 +145,8 @@ class TextEmbedder:
 def _check_named(prompts: Sequence[str], vectors: Mapping[str, Tensor]) -> None:
     named = {word for prompt in prompts for word in LEARNED_WORD.findall(prompt)}
     if not named <= vectors.keys():
-        raise ValueError(f"prompts name {sorted(named - vectors.keys())}, which the query does not bring: pass it along")
+        missing = sorted(named - vectors.keys())
+        raise ValueError(f"prompts name {missing}, which the query does not bring: pass it along")
 
 
 @contextmanager

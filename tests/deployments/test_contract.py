@@ -153,6 +153,8 @@ def test_perception_answers_as_it_would_in_this_process(models: Models) -> None:
         np.testing.assert_array_equal(there.mask_HW, here.mask_HW)
         assert there.mask_HW.flags.writeable
         assert models.captioner.caption(PICTURE) == near.captioner.caption(PICTURE)
+        drawn = models.captioner.sample_captions(PICTURE, 3, nucleus=0.9, seed=1)
+        assert drawn == near.captioner.sample_captions(PICTURE, 3, nucleus=0.9, seed=1)
         np.testing.assert_array_equal(models.depth.estimate_disparity(PICTURE), near.depth.estimate_disparity(PICTURE))
         batch = np.stack([PICTURE, PICTURE[::-1]])
         np.testing.assert_array_equal(models.clip.encode_images(batch), near.clip.encode_images(batch))

@@ -118,6 +118,9 @@ def test_co_located_roles_are_asked_one_at_a_time() -> None:
             self.segment(SegmentQuery(rgb_HWC=rgb_HWC))
             return "a thing"
 
+        def sample_captions(self, rgb_HWC: np.ndarray, count: int, *, nucleus: float, seed: int) -> list[str]:
+            return [self.caption(rgb_HWC)] * count
+
     served = PerceptionService(replace(analytic_loaders(), segmenter=Slow, captioner=Slow))
     picture = np.zeros((4, 4, 3), np.uint8)
     calls = [lambda: served.segment(SegmentQuery(rgb_HWC=picture)), lambda: served.caption(picture)] * 3
