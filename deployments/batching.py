@@ -14,10 +14,13 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from lift3d_ray.types import NoisePrediction, NoiseQuery, ViewConditioning
+
+_Answer = TypeVar("_Answer")
 
 _HOPE_OF_WAITING = 0.2
 _HOPE_STEP = 0.1
@@ -49,6 +52,7 @@ def merge(queries: Sequence[NoiseQuery]) -> NoiseQuery:
         negative_prompts=tuple(prompt for query in queries for prompt in query.negative_prompts),
         view=_merge_views(views) if views else None,
         disparity_B1HW=np.concatenate(disparities) if disparities else None,
+        learned=tuple({token.word: token for query in queries for token in query.learned}.values()),
     )
 
 
@@ -147,6 +151,10 @@ class NoiseBatcher:
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
         return await waiting.answer
+
+    async def alone(self, question: Callable[[], _Answer]) -> _Answer:
+        """The answer to anything else that is asked of the model: on its thread, so between the passes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
     def statistics(self) -> PriorStatistics:
         """Figures since the start."""

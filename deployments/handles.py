@@ -18,7 +18,16 @@ from lift3d_ray.deployments.failures import ask
 from lift3d_ray.deployments.services import About
 from lift3d_ray.errors import ClusterError
 from lift3d_ray.models.roles import Models
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    MaskProposal,
+    NoisePrediction,
+    NoiseQuery,
+    SegmentQuery,
+    UInt8,
+)
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -36,11 +45,13 @@ class _Remote:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    def _ask(self, method: str, *values: Any, first: DeploymentHandle[Any] | None = None) -> Any:
+    def _ask(
+        self, method: str, *values: Any, first: DeploymentHandle[Any] | None = None, **settings: float
+    ) -> Any:
         """Ask by this handle, or by another first and by this one if that fails."""
         ways = iter([first] if first is not None else [])
         return ask(
-            lambda: getattr(next(ways, self._handle), method).remote(*values),
+            lambda: getattr(next(ways, self._handle), method).remote(*values, **settings),
             timeout_s=self._timeout_s,
             what=f"{self._handle.deployment_name}.{method}",
         )
@@ -61,6 +72,11 @@ class RemoteCaptioner(_Remote):
     def caption(self, rgb_HWC: UInt8) -> str:
         """See ``Captioner``."""
         return str(self._ask("caption", rgb_HWC))
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        said: list[str] = self._ask("sample_captions", rgb_HWC, count, nucleus=nucleus, seed=seed)
+        return said
 
 
 class RemoteDepth(_Remote):
@@ -87,7 +103,7 @@ class RemoteClip(_Remote):
 
 
 class RemotePrior(_Remote):
-    """``NoisePredictor`` behind a handle."""
+    """``NoisePredictor`` and ``WordTeacher`` behind a handle."""
 
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         """See ``NoisePredictor``."""
@@ -95,6 +111,16 @@ class RemotePrior(_Remote):
         direct = self._handle.options(_by_reference=False) if _query_bytes(query) <= DIRECT_LIMIT_BYTES else None
         answer: NoisePrediction = self._ask("predict_noise", query, first=direct)
         return replace(answer, noise_BCHW=_owned(answer.noise_BCHW))
+
+    def word_vectors(self, words: str) -> Float32:
+        """See ``WordTeacher``."""
+        vectors: Float32 = self._ask("word_vectors", words)
+        return _owned(vectors)
+
+    def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """See ``WordTeacher``."""
+        answer: DenoisingGradient = self._ask("denoising_gradient", query)
+        return replace(answer, gradients_TD=tuple(_owned(gradient) for gradient in answer.gradients_TD))
 
     def statistics(self) -> PriorStatistics:
         """What one replica of the prior did since it started."""
@@ -155,4 +181,5 @@ def _query_bytes(query: NoiseQuery) -> int:
             arrays.append(query.view.image_tokens_BTD)
     if query.disparity_B1HW is not None:
         arrays.append(query.disparity_B1HW)
+    arrays += [token.vectors_TD for token in query.learned]
     return sum(array.nbytes for array in arrays)

@@ -13,8 +13,26 @@ import numpy as np
 
 from lift3d_ray.deployments.batching import NoiseBatcher, PriorStatistics
 from lift3d_ray.deployments.gate import Gate
-from lift3d_ray.models.roles import Captioner, DepthEstimator, ImageTextEncoder, NoisePredictor, Segmenter
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8, ViewConditioning
+from lift3d_ray.errors import ConfigError
+from lift3d_ray.models.roles import (
+    Captioner,
+    DepthEstimator,
+    ImageTextEncoder,
+    NoisePredictor,
+    Segmenter,
+    WordTeacher,
+)
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    MaskProposal,
+    NoisePrediction,
+    NoiseQuery,
+    SegmentQuery,
+    UInt8,
+    ViewConditioning,
+)
 
 
 class SegmenterService:
@@ -45,6 +63,11 @@ class CaptionerService:
         """See ``Captioner``."""
         with self._gate:
             return self._model.caption(rgb_HWC)
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        with self._gate:
+            return self._model.sample_captions(rgb_HWC, count, nucleus=nucleus, seed=seed)
 
     def check_health(self) -> None:
         """Raise if the model broke."""
@@ -119,6 +142,10 @@ class PerceptionService:
         """See ``Captioner``."""
         return self._captioner.caption(rgb_HWC)
 
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        return self._captioner.sample_captions(rgb_HWC, count, nucleus=nucleus, seed=seed)
+
     def estimate_disparity(self, rgb_HWC: UInt8) -> Float32:
         """See ``DepthEstimator``."""
         return self._depth.estimate_disparity(rgb_HWC)
@@ -173,8 +200,9 @@ class NoisePredictorService:
     ) -> None:
         self._about = about
         self._companions = tuple(companions)
+        self._model = load()
         self._batcher = NoiseBatcher(
-            load().predict_noise,
+            self._model.predict_noise,
             max_queries=max_batch_size,
             max_latents=max_batch_latents,
             wait_s=batch_wait_timeout_s,
@@ -188,6 +216,23 @@ class NoisePredictorService:
         if self._probe is None and len(query.noisy_latents_BCHW):
             self._probe = _first_row(query)
         return answer
+
+    async def word_vectors(self, words: str) -> Float32:
+        """See ``WordTeacher``."""
+        teacher = self._teacher()
+        return await self._batcher.alone(lambda: teacher.word_vectors(words))
+
+    async def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """See ``WordTeacher``."""
+        teacher = self._teacher()
+        return await self._batcher.alone(lambda: teacher.denoising_gradient(query))
+
+    def _teacher(self) -> WordTeacher:
+        if not isinstance(self._model, WordTeacher):
+            raise ConfigError(
+                f"{type(self._model).__name__} cannot teach words: use a recipe whose inversion takes no steps"
+            )
+        return self._model
 
     async def statistics(self) -> PriorStatistics:
         """What this replica did since it started."""

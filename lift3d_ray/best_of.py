@@ -85,7 +85,7 @@ def optimize_best(
     if not seeds:
         raise ConfigError("the best of several lifts needs at least one seed, got none")
     generator = torch.Generator().manual_seed(seeds[0])
-    prepared = set_scene(perception, prior, recipe, tools=tools, generator=generator, report=report)
+    prepared = set_scene(perception, prior, recipe, seed=seeds[0], tools=tools, generator=generator, report=report)
     kept: Asset | None = None
     candidates: list[Candidate] = []
     first_error: OptimizationFailed | None = None

@@ -6,18 +6,20 @@ the shared models are near, ``optimize`` in an actor of its own for every scene.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lift3d_ray import pose as pose_stage
-from lift3d_ray.conditioning.caption import describe, split_view
+from lift3d_ray.conditioning.caption import describe_best, split_view
 from lift3d_ray.conditioning.depth import estimate_depth
+from lift3d_ray.conditioning.inversion import Inverted, learn_word
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.mesh.rasterize import rasterize
@@ -141,7 +143,9 @@ def perceive(
         mask = select_subject(photo, models.segmenter, selection, models.clip)
     subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
     report(Progress(stage="caption", step=0, steps=1))
-    caption = describe(subject, models.captioner)
+    # The same picture gets the same words, whatever the lift's seed.
+    seed = int.from_bytes(hashlib.sha256(photo.digest.encode()).digest()[:4], "big")
+    caption = describe_best(subject, models.captioner, models.clip, recipe.caption, seed=seed)
     if prompt is not None:
         _, view = split_view(caption)
         caption = prompt if view is None else f"{prompt}, {view.value} view"
@@ -199,11 +203,13 @@ class SettledScene:
         scene: what stayed fixed.
         fitted: the field.
         seconds: wall seconds by stage.
+        metrics: figures known before there is a mesh.
     """
 
     scene: Scene
     fitted: Fitted
     seconds: dict[str, float]
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def fit_scene(
@@ -219,7 +225,17 @@ def fit_scene(
 ) -> SettledScene:
     """Pose and field of one perceived subject; arguments as of ``optimize``."""
     generator = torch.Generator().manual_seed(seed)
-    prepared = set_scene(perception, prior, recipe, tools=tools, generator=generator, report=report)
+    prepared = set_scene(
+        perception,
+        prior,
+        recipe,
+        seed=seed,
+        tools=tools,
+        generator=generator,
+        report=report,
+        checkpoint=checkpoint,
+        resume_from=resume_from,
+    )
     return fit_prepared(
         prepared,
         prior,
@@ -239,10 +255,12 @@ class PreparedScene:
     Attributes:
         scene: what stays fixed.
         seconds: wall seconds by stage.
+        inverted: the subject's own word, where the recipe asks for one.
     """
 
     scene: Scene
     seconds: dict[str, float]
+    inverted: Inverted | None = None
 
 
 def set_scene(
@@ -250,11 +268,17 @@ def set_scene(
     prior: NoisePredictor,
     recipe: Recipe,
     *,
+    seed: int,
     tools: SceneTools,
     generator: torch.Generator,
     report: Report = silent,
+    checkpoint: Callable[[dict[str, Any]], None] | None = None,
+    resume_from: dict[str, Any] | None = None,
 ) -> PreparedScene:
-    """Pose and guessed solid of one perceived subject; the generator serves where the prior is asked for the pose."""
+    """Pose, guessed solid and learnt word of one perceived subject; arguments as of ``optimize``.
+
+    The seed is that of the word; the generator serves where the prior is asked for the pose.
+    """
     clock = _Clock()
     with clock("pose"):
         report(Progress(stage="pose", step=0, steps=1))
@@ -265,7 +289,11 @@ def set_scene(
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
     scene = prepare_scene(perception, pose, reference, coarse, device=tools.device)
-    return PreparedScene(scene=scene, seconds=clock.seconds)
+    with clock("invert"):
+        inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
+        if inverted is not None:
+            scene = replace(scene, caption=inverted.caption, learned=(inverted.token,))
+    return PreparedScene(scene=scene, seconds=clock.seconds, inverted=inverted)
 
 
 def fit_prepared(
@@ -280,11 +308,11 @@ def fit_prepared(
     resume_from: dict[str, Any] | None = None,
 ) -> SettledScene:
     """The field of a scene; other arguments as of ``optimize``."""
-    scene, clock = prepared.scene, _Clock(prepared.seconds)
+    scene, inverted, clock = prepared.scene, prepared.inverted, _Clock(prepared.seconds)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)
-            if resume_from is None
+            if resume_from is None or "values" not in resume_from
             else restored(resume_from, recipe.optimize, device=tools.device)
         )
         fitted = fit(
@@ -295,13 +323,44 @@ def fit_prepared(
             tools.codec,
             tools.schedule,
             report=report,
-            checkpoint=None if checkpoint is None else _store_with(checkpoint),
+            checkpoint=None if checkpoint is None else _store_with(checkpoint, inverted),
         )
-    return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds)
+    metrics = {} if inverted is None else inverted.metrics
+    return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds, metrics=metrics)
 
 
-def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitState], None]:
-    return lambda state: checkpoint(state.state_dict())
+def _invert(
+    scene: Scene,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    tools: SceneTools,
+    seed: int,
+    report: Report,
+    checkpoint: Callable[[dict[str, Any]], None] | None,
+    resume_from: dict[str, Any] | None,
+) -> Inverted | None:
+    """The subject's own word, learnt now, further, or before; None where the recipe does not ask for one."""
+    if not recipe.inversion.steps:
+        return None
+    return learn_word(
+        scene.perception,
+        scene.pose,
+        prior,
+        tools.codec,
+        tools.schedule,
+        recipe.inversion,
+        seed=seed,
+        report=report,
+        checkpoint=None if checkpoint is None else lambda saved: checkpoint({"inversion": saved}),
+        resume_from=None if resume_from is None else resume_from["inversion"],
+    )
+
+
+def _store_with(
+    checkpoint: Callable[[dict[str, Any]], None], inverted: Inverted | None
+) -> Callable[[FitState], None]:
+    learnt = {} if inverted is None else {"inversion": inverted.state_dict()}
+    return lambda state: checkpoint(state.state_dict() | learnt)
 
 
 def _find_pose(
@@ -348,7 +407,7 @@ def finish(settled: SettledScene, recipe: Recipe, *, seed: int) -> Asset:
         perception=scene.perception,
         pose=scene.pose,
         seed=seed,
-        metrics={**reference_metrics(scene, mesh), "prior_batch": fitted.prior_batch},
+        metrics={**reference_metrics(scene, mesh), "prior_batch": fitted.prior_batch, **settled.metrics},
         losses=fitted.losses,
         timings_s={**clock.seconds, "prior": fitted.prior_s},
     )

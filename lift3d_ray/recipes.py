@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
@@ -84,6 +85,75 @@ class PoseConfig:
     def __post_init__(self) -> None:
         _require(len(self.elevations_deg) >= 1, "pose needs at least one candidate elevation")
         _require(min(self.draws, self.steps, self.noises) >= 1, f"draws, steps and noises must be >= 1, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionConfig:
+    """Finding the words.
+
+    Attributes:
+        candidates: captions to choose from by their agreement with the picture (CLIP): the most likely one first, the
+            others drawn by nucleus sampling; 1 = the most likely one as it is.
+        nucleus: probability mass of the words that may be drawn (top-p: Holtzman et al. 2020).
+    """
+
+    candidates: int = 1
+    nucleus: float = 0.9
+
+    def __post_init__(self) -> None:
+        _require(self.candidates >= 1, f"candidates must be at least 1, got {self.candidates}")
+        _require(0 < self.nucleus <= 1, f"nucleus must lie in (0, 1], got {self.nucleus}")
+
+
+_SPEAKS = re.compile(r"[^{}]*\{(?:caption|word)\}[^{}]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionConfig:
+    """Learning a word for the subject from its own picture (textual inversion: Gal et al. 2022).
+
+    Attributes:
+        steps: optimiser steps; 0 = the caption stays as it is. Anything-3D takes 500.
+        rate: AdamW's rate as a share of the size of the first guess's entries, decayed linearly to 0. Stable
+            Diffusion's entries are of about 0.0144, so that Anything-3D's 0.002 is 0.14.
+        batch: pictures a step.
+        norm_pull: share of the way that a vector's length is pulled back to its first guess's at every step, decayed
+            like the rate.
+        templates: what is said around the word, one drawn for every picture: ``{caption}`` is the caption with the word
+            in the keyword's place, ``{word}`` is the word alone.
+        flip: probability of a picture to be mirrored.
+        jitter: largest change of brightness and contrast.
+        zoom: largest change of the size.
+        shift: largest shift, as a share of the picture's side.
+        timesteps: (low, high) fractions of the schedule drawn from.
+        held_out: drawings (picture, noise, timestep) on which what it gave is measured.
+    """
+
+    steps: int = 0
+    rate: float = 0.14
+    batch: int = 4
+    norm_pull: float = 0.2
+    templates: tuple[str, ...] = ("{caption}", "{caption}", "a {word}", "a photo of a {word}")
+    flip: float = 0.5
+    jitter: float = 0.1
+    zoom: float = 0.1
+    shift: float = 0.05
+    timesteps: tuple[float, float] = (0.02, 0.98)
+    held_out: int = 64
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 0, f"inversion steps must be >= 0, got {self.steps}")
+        _require(min(self.batch, self.held_out) >= 1, f"batch and held_out must be >= 1, got {self}")
+        _require(self.rate > 0, f"inversion needs a positive rate, got {self.rate}")
+        for name in ("norm_pull", "flip", "jitter", "zoom", "shift"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"inversion's {name} must lie in [0, 1], got {value}")
+        _require(
+            bool(self.templates) and all(_SPEAKS.fullmatch(text) for text in self.templates),
+            f"every template must hold either {{caption}} or {{word}}, once, and no other braces; got {self.templates}",
+        )
+        low, high = self.timesteps
+        _require(0 <= low <= high <= 1, f"timesteps must satisfy 0 <= low <= high <= 1, got {self.timesteps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,13 +281,15 @@ class Recipe:
         name: published method it follows.
         quality: how long it may take.
         guidance: questions to the prior; empty = no prior.
-        subject, pose, optimize, losses, mesh: the stages' own settings.
+        subject, caption, inversion, pose, optimize, losses, mesh: the stages' own settings.
     """
 
     name: str
     quality: Quality
     guidance: tuple[GuidanceTerm, ...]
     subject: SubjectConfig = field(default_factory=SubjectConfig)
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    inversion: InversionConfig = field(default_factory=InversionConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
     optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
     losses: LossWeights = field(default_factory=LossWeights)

@@ -9,7 +9,10 @@ Shape suffixes: B queries of a batch, V views, N points, H W pixels, C channels.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +160,37 @@ class ViewReference:
         )
 
 
+LEARNED_WORD = re.compile(r"<learned-[0-9a-f]{16}>")
+"""How a learned token stands in a prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedToken:
+    """A word that no dictionary has: what was learnt about one subject, as the text encoder takes words in.
+
+    It is named by its content. So a prompt that holds the name says all that the prompt says, embeddings may be
+    remembered by the prompt's text, and tokens of different scenes never clash in a shared pass.
+
+    Attributes:
+        vectors_TD: (T, D) float32 input embeddings of the text encoder; they take T places in the prompt.
+    """
+
+    vectors_TD: Float32
+
+    def __post_init__(self) -> None:
+        vectors = self.vectors_TD
+        if vectors.ndim != 2 or 0 in vectors.shape or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
+            raise ValueError(
+                f"a learned token needs finite (T, D) float32 vectors, got {vectors.dtype} of shape {vectors.shape}"
+            )
+
+    @cached_property
+    def word(self) -> str:
+        """Its name in prompts."""
+        content = repr(self.vectors_TD.shape).encode() + self.vectors_TD.tobytes()
+        return f"<learned-{hashlib.sha256(content).hexdigest()[:16]}>"
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseQuery:
     """A request for noise predictions. The caller owns all randomness; the same query has one answer.
@@ -169,6 +203,7 @@ class NoiseQuery:
         negative_prompts: B prompts for the unconditional branch; "" is the empty prompt.
         view: set to ask the view-conditioned prior, None to ask the text prior.
         disparity_B1HW: (B, 1, H, W) float32 in [0, 1], near = 1, empty = 0; set to steer the text prior by depth.
+        learned: the learned tokens that prompts name, each once.
     """
 
     noisy_latents_BCHW: Float32
@@ -178,6 +213,7 @@ class NoiseQuery:
     negative_prompts: tuple[str, ...]
     view: ViewConditioning | None = None
     disparity_B1HW: Float32 | None = None
+    learned: tuple[LearnedToken, ...] = ()
 
     def __post_init__(self) -> None:
         if self.noisy_latents_BCHW.ndim != 4:
@@ -212,6 +248,55 @@ class NoisePrediction:
     noise_BCHW: Float32
     batch_size: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingQuery:
+    """Asks how well the text prior denoises known latents under prompts with learned tokens, and what would help.
+
+    Attributes:
+        latents_BCHW: (B, C, h, w) float32 clean latents.
+        noise_BCHW: (B, C, h, w) float32 noise to be mixed in.
+        timesteps_B: (B,) int64 in [0, number of training timesteps).
+        prompts: B prompts.
+        learned: the learned tokens that they name; each stands in at least one prompt.
+    """
+
+    latents_BCHW: Float32
+    noise_BCHW: Float32
+    timesteps_B: Int64
+    prompts: tuple[str, ...]
+    learned: tuple[LearnedToken, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.latents_BCHW.ndim != 4 or self.noise_BCHW.shape != self.latents_BCHW.shape:
+            raise ValueError(
+                "latents and noise must both be (B, C, h, w), "
+                f"got {self.latents_BCHW.shape} and {self.noise_BCHW.shape}"
+            )
+        batch = len(self.latents_BCHW)
+        if (len(self.timesteps_B), len(self.prompts)) != (batch, batch):
+            raise ValueError(
+                f"a DenoisingQuery needs {batch} timesteps and prompts, "
+                f"got {len(self.timesteps_B)} and {len(self.prompts)}"
+            )
+        idle = [token.word for token in self.learned if not any(token.word in prompt for prompt in self.prompts)]
+        if idle:
+            raise ValueError(f"no prompt names {idle}: a token that is not said cannot be learnt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingGradient:
+    """The answer to a ``DenoisingQuery``.
+
+    Attributes:
+        losses_B: (B,) float32 mean squared error of every row, in what the model was trained to predict.
+        gradients_TD: of the *sum* of the losses with respect to the query's learned tokens, each in its own shape. Sums
+            add up, so a batch gives every token what it would get alone.
+    """
+
+    losses_B: Float32
+    gradients_TD: tuple[Float32, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ def samples() -> dict[type, Any]:
     points = types.PointCloud(xyz_N3=float32(5, 3), rgb_N3=float32(5, 3), normals_N3=float32(5, 3))
     reference = types.ViewReference(latents_CHW=float32(4, 2, 2), image_tokens_TD=float32(4, 6))
     view = reference.towards(float32(1), float32(1))
+    token = types.LearnedToken(vectors_TD=float32(2, 3))
     values: list[Any] = [
         types.Photo(rgb_HWC=uint8(4, 5, 3), alpha_HW=float32(4, 5), digest="ab", name="mug.png"),
         types.SegmentQuery(rgb_HWC=uint8(4, 5, 3), points_xy_px=((1.0, 2.0),), labels=(True,)),
@@ -56,11 +57,21 @@ def samples() -> dict[type, Any]:
             noisy_latents_BCHW=float32(1, 4, 2, 2),
             timesteps_B=np.array([7]),
             guidance_scale=2.0,
-            prompts=("a mug",),
+            prompts=(f"a {token.word}",),
             negative_prompts=("",),
             view=view,
             disparity_B1HW=float32(1, 1, 8, 8),
+            learned=(token,),
         ),
+        token,
+        types.DenoisingQuery(
+            latents_BCHW=float32(1, 4, 2, 2),
+            noise_BCHW=float32(1, 4, 2, 2),
+            timesteps_B=np.array([7]),
+            prompts=(f"a {token.word}",),
+            learned=(token,),
+        ),
+        types.DenoisingGradient(losses_B=float32(1), gradients_TD=(float32(2, 3),)),
         types.NoisePrediction(noise_BCHW=float32(1, 4, 2, 2), batch_size=3, seconds=0.1),
         framing,
         pose,
@@ -87,6 +98,8 @@ def same(one: Any, other: Any) -> bool:
     if dataclasses.is_dataclass(one):
         names = [field.name for field in dataclasses.fields(one)]
         return type(one) is type(other) and all(same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other)
     return bool(one == other)
@@ -116,3 +129,42 @@ class TestWireType:
     def test_survives_the_journey(self, cls: type) -> None:
         value = samples()[cls]
         assert same(value, pickle.loads(pickle.dumps(value)))
+
+
+class TestLearnedToken:
+    def test_is_named_by_its_content_on_both_sides_of_the_journey(self) -> None:
+        token = types.LearnedToken(vectors_TD=float32(2, 3))
+        assert types.LEARNED_WORD.fullmatch(token.word)
+        assert pickle.loads(pickle.dumps(token)).word == token.word
+        for other in (float32(3, 2), float32(2, 3) + 1):
+            assert types.LearnedToken(vectors_TD=other).word != token.word
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            np.zeros(3, np.float32),
+            np.zeros((0, 3), np.float32),
+            np.zeros((2, 3)),
+            np.full((2, 3), np.nan, np.float32),
+        ],
+    )
+    def test_what_is_no_embedding_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(ValueError, match="learned token"):
+            types.LearnedToken(vectors_TD=wrong)
+
+
+class TestDenoisingQuery:
+    def query(self, **changes: Any) -> types.DenoisingQuery:
+        return dataclasses.replace(samples()[types.DenoisingQuery], **changes)
+
+    @pytest.mark.parametrize(
+        ("changes", "complaint"),
+        [
+            ({"noise_BCHW": float32(1, 4, 2, 3)}, "both"),
+            ({"timesteps_B": np.array([1, 2])}, "timesteps"),
+            ({"prompts": ("a mug",)}, "no prompt names"),
+        ],
+    )
+    def test_rows_that_do_not_agree_are_refused(self, changes: dict[str, Any], complaint: str) -> None:
+        with pytest.raises(ValueError, match=complaint):
+            self.query(**changes)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from lift3d_ray.conditioning.keyword import holds_keyword, with_keyword
 from lift3d_ray.conditioning.prompts import View
-from lift3d_ray.models.roles import Captioner
+from lift3d_ray.models.roles import Captioner, ImageTextEncoder
+from lift3d_ray.recipes import CaptionConfig
 from lift3d_ray.types import Subject
 
 UNNAMED = "an object"
@@ -64,7 +68,50 @@ def describe(subject: Subject, captioner: Captioner) -> str:
         A cleaned, lower-case phrase such as "a red mug with white stripes", ending in ", side view" (front, back, top)
         where the captioner named the view. Never empty.
     """
-    thing, view = split_view(clean_caption(captioner.caption(subject.over(1.0))))
+    return _in_order(captioner.caption(subject.over(1.0)))
+
+
+def describe_best(
+    subject: Subject,
+    captioner: Captioner,
+    clip: ImageTextEncoder,
+    config: CaptionConfig,
+    *,
+    seed: int,
+    keyword: str | None = None,
+) -> str:
+    """Puts a subject into the words that agree best with its picture, of several that a captioner has for it.
+
+    Args:
+        subject: the cut-out; both models see it over white.
+        captioner: BLIP or alike; its most likely caption is the first candidate.
+        clip: says how well picture and words agree.
+        config: how many candidates, and how freely they are drawn.
+        seed: of the draws.
+        keyword: what it is in one word: captions that hold it are preferred, and it is put before one that does not.
+
+    Returns:
+        As of ``describe``.
+
+    Raises:
+        ConfigError: the keyword is not a single word.
+    """
+    picture = subject.over(1.0)
+    said = [captioner.caption(picture)]
+    if config.candidates > 1:
+        said += captioner.sample_captions(picture, config.candidates - 1, nucleus=config.nucleus, seed=seed)
+    candidates = list(dict.fromkeys(_in_order(text) for text in said))
+    if keyword is not None:
+        holding = [text for text in candidates if holds_keyword(text, keyword)]
+        candidates = holding or [with_keyword(candidates[0], keyword)]
+    if len(candidates) == 1:
+        return candidates[0]
+    agreement = clip.encode_texts(candidates) @ clip.encode_images(picture[None])[0]
+    return candidates[int(np.argmax(agreement))]
+
+
+def _in_order(text: str) -> str:
+    thing, view = split_view(clean_caption(text))
     return thing if view is None else f"{thing}, {view.value} view"
 
 

@@ -13,7 +13,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lift3d_ray.errors import ConfigError
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    LearnedToken,
+    MaskProposal,
+    NoisePrediction,
+    NoiseQuery,
+    SegmentQuery,
+    UInt8,
+)
 
 TIMESTEPS = 1000
 _EMBEDDING_WIDTH = 32
@@ -26,11 +36,14 @@ def scaled_linear_alphas_cumprod(steps: int = TIMESTEPS) -> Float32:
 
 
 class AnalyticPrior:
-    """``NoisePredictor`` of data distributed as N(mean, spread^2 I) in latent space; spread 0 is a point mass.
+    """Both doors of a prior for data distributed as N(mean, spread^2 I) in latent space; spread 0 is a point mass.
+
+    It is a ``NoisePredictor`` and a ``WordTeacher``.
 
     With z = sqrt(a) x + sqrt(1 - a) eps, the posterior mean of the noise is
     sqrt(1 - a) (z - sqrt(a) mean) / (a spread^2 + 1 - a). The unconditional branch believes in N(0, I), whose answer is
-    sqrt(1 - a) z. A view-conditioned query takes its own reference latents for the mean.
+    sqrt(1 - a) z. A view-conditioned query takes its own reference latents for the mean. What a word says is its mean:
+    the vector of a learned token is one, flattened, so it can be learnt by the formula's derivative.
 
     Args:
         mean_CHW: (C, h, w) float32 latents that data gathers around.
@@ -78,11 +91,39 @@ class AnalyticPrior:
             noise_BCHW=noise.astype(np.float32), batch_size=len(noisy), seconds=time.perf_counter() - started
         )
 
+    def word_vectors(self, words: str) -> Float32:
+        """See ``WordTeacher``: one vector, the mean of what the words describe."""
+        return np.array(self._means.get(words, self._mean).reshape(1, -1))
+
+    def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """See ``WordTeacher``; the loss is that of the noise."""
+        signal = self._signal[query.timesteps_B][:, None, None, None]
+        noisy = np.sqrt(signal) * query.latents_BCHW + np.sqrt(1 - signal) * query.noise_BCHW
+        slope = np.sqrt(1 - signal) / (signal * self._spread**2 + 1 - signal)
+        mean = np.stack([self._said(prompt, query.learned) for prompt in query.prompts])
+        error = slope * (noisy - np.sqrt(signal) * mean) - query.noise_BCHW
+        by_mean = -2 * slope * np.sqrt(signal) * error / error[0].size
+        gradients = [
+            by_mean[[token.word in prompt for prompt in query.prompts]].sum(axis=0).reshape(1, -1)
+            for token in query.learned
+        ]
+        return DenoisingGradient(
+            losses_B=np.square(error).mean(axis=(1, 2, 3)).astype(np.float32),
+            gradients_TD=tuple(gradient.astype(np.float32) for gradient in gradients),
+        )
+
     def _mean_of(self, query: NoiseQuery) -> Float32:
         """(B, C, h, w) mean of every row's data."""
         if query.view is not None:
             return query.view.reference_latents_BCHW
-        return np.stack([self._means.get(prompt, self._mean) for prompt in query.prompts])
+        return np.stack([self._said(prompt, query.learned) for prompt in query.prompts])
+
+    def _said(self, prompt: str, learned: Sequence[LearnedToken]) -> Float32:
+        """(C, h, w) mean of what a prompt describes."""
+        for token in learned:
+            if token.word in prompt:
+                return token.vectors_TD.reshape(self._mean.shape)
+        return self._means.get(prompt, self._mean)
 
 
 class ColorSegmenter:
@@ -102,6 +143,10 @@ class ColorCaptioner:
     def caption(self, rgb_HWC: UInt8) -> str:
         """See ``Captioner``."""
         return f"a {('red', 'green', 'blue')[int(np.argmax(rgb_HWC.mean(axis=(0, 1))))]} thing"
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``; there is nothing else to be said."""
+        return [self.caption(rgb_HWC)] * count
 
 
 class DomeDepth:

@@ -10,12 +10,19 @@ import numpy as np
 import torch
 
 from lift3d_ray.models.conv_vision import with_conv_tower
-from lift3d_ray.models.files import load_pretrained
+from lift3d_ray.models.files import load_pretrained, read_config
+from lift3d_ray.models.nucleus import nucleus_draws
 from lift3d_ray.models.processors import load_image_processor, load_tokenizer
 from lift3d_ray.types import UInt8
 
 if TYPE_CHECKING:
-    from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessor
+    from transformers import (
+        BertTokenizer,
+        Blip2ForConditionalGeneration,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        GPT2Tokenizer,
+    )
 
 TOKENIZER_FILES = ("vocab.txt",)
 # What is said of a picture when the decoder ends before its first word; a prompt must not be empty.
@@ -24,10 +31,10 @@ _IMAGES_A_PASS = 32
 
 
 class BlipCaptioner:
-    """Captions by beam search: the same picture always gets the same words.
+    """Captions by beam search: the same picture always gets the same words. More of them by nucleus sampling.
 
     Args:
-        model: the official model, in evaluation mode.
+        model: the official model, BLIP or BLIP-2, in evaluation mode.
         tokenizer: its tokenizer.
         processor: its image processor.
         beams: width of the beam search; 1 = greedy.
@@ -36,8 +43,8 @@ class BlipCaptioner:
 
     def __init__(
         self,
-        model: BlipForConditionalGeneration,
-        tokenizer: BertTokenizer,
+        model: BlipForConditionalGeneration | Blip2ForConditionalGeneration,
+        tokenizer: BertTokenizer | GPT2Tokenizer,
         processor: BlipImageProcessor,
         *,
         beams: int = 3,
@@ -57,20 +64,37 @@ class BlipCaptioner:
     def captions(self, images_HWC: Sequence[UInt8]) -> list[str]:
         """A caption for each (H, W, 3) uint8 picture; sizes may differ."""
         for rgb_HWC in images_HWC:
-            if rgb_HWC.ndim != 3 or rgb_HWC.shape[-1] != 3 or rgb_HWC.dtype != np.uint8:
-                raise ValueError(f"wanted a (H, W, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
+            check_picture(rgb_HWC)
         said: list[str] = []
         for start in range(0, len(images_HWC), _IMAGES_A_PASS):
             said += self._captions(images_HWC[start : start + _IMAGES_A_PASS])
         return said
 
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """See ``Captioner``."""
+        check_picture(rgb_HWC)
+        return self._generated([rgb_HWC] * count, num_beams=1, logits_processor=nucleus_draws(nucleus, seed))
+
     def _captions(self, images_HWC: Sequence[UInt8]) -> list[str]:
+        return self._generated(images_HWC, num_beams=self.beams)
+
+    def _generated(self, images_HWC: Sequence[UInt8], **options: Any) -> list[str]:
+        if not images_HWC:
+            return []
         inputs = self.processor(images=list(images_HWC), input_data_format="channels_last", return_tensors="pt")
         pixels_B3HW = inputs["pixel_values"].to(self.model.device, self.model.dtype)
-        tokens = self.model.generate(
-            pixels_B3HW, num_beams=self.beams, do_sample=False, max_new_tokens=self.max_new_tokens
-        )
-        return [tidy(text) for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        tokens = self.model.generate(pixels_B3HW, do_sample=False, max_new_tokens=self.max_new_tokens, **options)
+        return [tidy(text) for text in self._words(tokens)]
+
+    def _words(self, tokens_BL: Any) -> list[str]:
+        said: list[str] = self.tokenizer.batch_decode(tokens_BL, skip_special_tokens=True)
+        return said
+
+
+def check_picture(rgb_HWC: UInt8) -> None:
+    """Raise ``ValueError`` unless it is a (H, W, 3) uint8 picture."""
+    if rgb_HWC.ndim != 3 or rgb_HWC.shape[-1] != 3 or rgb_HWC.dtype != np.uint8:
+        raise ValueError(f"wanted a (H, W, 3) uint8 picture, got {rgb_HWC.shape} {rgb_HWC.dtype}")
 
 
 def tidy(text: str) -> str:
@@ -80,10 +104,10 @@ def tidy(text: str) -> str:
 
 
 def load_captioner(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> BlipCaptioner:
-    """Load BLIP from its official folder: weights, ``preprocessor_config.json`` and tokenizer files.
+    """Load BLIP or BLIP-2 from its official folder: weights, ``preprocessor_config.json`` and tokenizer files.
 
     Args:
-        folder: as published, or as written by the toybox training.
+        folder: as published, or as written by the toybox training; its ``model_type`` says which of the two it is.
         device: torch device.
         dtype: precision of the weights in memory.
 
@@ -92,6 +116,10 @@ def load_captioner(folder: Path, device: str = "cpu", dtype: torch.dtype = torch
     """
     from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessor
 
+    if read_config(folder).get("model_type") == "blip-2":
+        from lift3d_ray.models.captioner_blip2 import load_blip2
+
+        return load_blip2(folder, device, dtype)
     model = load_pretrained(with_conv_tower(BlipForConditionalGeneration), folder)
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(BertTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)

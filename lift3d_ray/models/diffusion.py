@@ -1,17 +1,15 @@
 """The diffusion prior: official UNets, text encoder, schedule and depth ControlNet behind one noise prediction.
 
 The predictor holds weights only. Prompts travel as strings, which are the content keys of a bounded cache of their
-embeddings; reference latents travel with the query. So queries of different scenes can share one forward pass, be
-retried, or be answered by any replica.
+embeddings; reference latents and learned tokens travel with the query. So queries of different scenes can share one
+forward pass, be retried, or be answered by any replica.
 
-Shape suffixes: B latents of a query, C channels, h w latent cells, L tokens, D embedding width.
+Shape suffixes: B latents of a query, C channels, h w latent cells, L tokens, T tokens of a word, D embedding width.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +19,21 @@ from torch import Tensor
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
+from lift3d_ray.models.text_embedder import TextEmbedder
 from lift3d_ray.models.view_conditioning import POSITION_FEATURES, unet_inputs
-from lift3d_ray.types import NoisePrediction, NoiseQuery, ViewConditioning
-
-_CACHED_PROMPTS = 4096
-
-
-class TextEmbedder:
-    """Prompts to embeddings, each computed once and then remembered by its own text."""
-
-    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
-        self._tokenizer = tokenizer
-        self._encoder = text_encoder.eval()
-        self._cache: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, prompts: tuple[str, ...]) -> Tensor:
-        """(B, L, D) last hidden states of B prompts."""
-        with self._lock:
-            missing = [p for p in dict.fromkeys(prompts) if p not in self._cache]
-            if missing:
-                for prompt, embedding in zip(missing, self._encode(missing), strict=True):
-                    self._cache[prompt] = embedding
-            result = torch.stack([self._cache[p] for p in prompts])
-            for prompt in prompts:
-                self._cache.move_to_end(prompt)
-            while len(self._cache) > _CACHED_PROMPTS:
-                self._cache.popitem(last=False)
-        return result
-
-    @torch.no_grad()
-    def _encode(self, prompts: list[str]) -> Tensor:
-        tokens = self._tokenizer(
-            prompts,
-            padding="max_length",
-            truncation=True,
-            max_length=self._encoder.config.max_position_embeddings,
-            return_tensors="pt",
-        )
-        hidden: Tensor = self._encoder(tokens.input_ids.to(self._encoder.device)).last_hidden_state
-        return hidden
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    Int64,
+    NoisePrediction,
+    NoiseQuery,
+    ViewConditioning,
+)
 
 
 class DiffusionPrior:
-    """``NoisePredictor`` over official diffusers classes.
+    """``NoisePredictor`` and ``WordTeacher`` over official diffusers classes.
 
     Args:
         unet: text-conditioned ``UNet2DConditionModel``, or None where only views are asked.
@@ -105,7 +74,7 @@ class DiffusionPrior:
         if unet is None:
             wanted, other = ("text", "views") if query.view is None else ("view-conditioned", "text")
             raise ValueError(f"this bundle has no {wanted} prior: use a recipe whose guidance is {other}")
-        self._check(query, unet)
+        self._check(unet, query.noisy_latents_BCHW.shape, query.timesteps_B)
         device, dtype = unet.device, unet.dtype
         noisy = torch.from_numpy(query.noisy_latents_BCHW).to(device, dtype)
         timesteps = torch.from_numpy(query.timesteps_B).to(device)
@@ -114,14 +83,50 @@ class DiffusionPrior:
         noise = self._as_noise(raw.float(), noisy.float(), timesteps).cpu().numpy()
         return NoisePrediction(noise_BCHW=noise, batch_size=len(noise), seconds=time.perf_counter() - started)
 
-    def _check(self, query: NoiseQuery, unet: Any) -> None:
+    def word_vectors(self, words: str) -> Float32:
+        """See ``WordTeacher``."""
+        return self._words(self._unet).word_vectors(words)
+
+    def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """See ``WordTeacher``.
+
+        Raises:
+            ValueError: as of ``predict_noise``.
+        """
+        unet, schedule = self._unet, self._schedule
+        embed = self._words(unet)
+        self._check(unet, query.latents_BCHW.shape, query.timesteps_B)
+        device, dtype = unet.device, unet.dtype
+        signal = torch.from_numpy(schedule.signal(query.timesteps_B)).to(device)
+        sigma = torch.from_numpy(schedule.noise(query.timesteps_B)).to(device)
+        clean = torch.from_numpy(query.latents_BCHW).to(device)
+        noise = torch.from_numpy(query.noise_BCHW).to(device)
+        target = noise if schedule.prediction_type == "epsilon" else signal * noise - sigma * clean
+        with torch.set_grad_enabled(bool(query.learned)):
+            states, leaves = embed.differentiable(query.prompts, query.learned)
+            output = unet(
+                (signal * clean + sigma * noise).to(dtype),
+                torch.from_numpy(query.timesteps_B).to(device),
+                encoder_hidden_states=states.to(device, dtype),
+            ).sample
+            losses = (output.float() - target).square().mean(dim=(1, 2, 3))
+            gradients = torch.autograd.grad(losses.sum(), leaves) if leaves else ()
+        return DenoisingGradient(
+            losses_B=losses.detach().cpu().numpy(), gradients_TD=tuple(g.float().cpu().numpy() for g in gradients)
+        )
+
+    def _words(self, unet: Any) -> TextEmbedder:
+        if unet is None or self._embed is None:
+            raise ValueError("this bundle has no text prior, which words could be learnt from: switch inversion off")
+        return self._embed
+
+    def _check(self, unet: Any, shape: tuple[int, ...], timesteps_B: Int64) -> None:
         channels, side = unet.config.out_channels, unet.config.sample_size
-        shape = query.noisy_latents_BCHW.shape
         if shape[1] != channels:
             raise ValueError(f"the prior takes latents (B, {channels}, {side}, {side}), got {shape}")
         steps = len(self._schedule)
-        if query.timesteps_B.min() < 0 or query.timesteps_B.max() >= steps:
-            raise ValueError(f"timesteps must lie in [0, {steps}), got {query.timesteps_B.tolist()}")
+        if timesteps_B.min() < 0 or timesteps_B.max() >= steps:
+            raise ValueError(f"timesteps must lie in [0, {steps}), got {timesteps_B.tolist()}")
 
     def _predict_text(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
         prompts, guided = query.prompts, query.guidance_scale != 1.0
@@ -133,7 +138,7 @@ class DiffusionPrior:
             noisy, timesteps = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
             hint = None if hint is None else torch.cat([hint, hint])
         assert self._embed is not None
-        states = self._embed(prompts).to(noisy.device, noisy.dtype)
+        states = self._embed(prompts, query.learned).to(noisy.device, noisy.dtype)
         down, mid = self._control(noisy, timesteps, states, hint)
         output: Tensor = self._unet(
             noisy,

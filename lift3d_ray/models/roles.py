@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+from lift3d_ray.types import (
+    DenoisingGradient,
+    DenoisingQuery,
+    Float32,
+    MaskProposal,
+    NoisePrediction,
+    NoiseQuery,
+    SegmentQuery,
+    UInt8,
+)
 
 
 class Segmenter(Protocol):
@@ -29,6 +38,17 @@ class Captioner(Protocol):
 
     def caption(self, rgb_HWC: UInt8) -> str:
         """One lower-case sentence without a full stop for a (H, W, 3) uint8 picture."""
+        ...
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        """Other sentences about it, drawn by nucleus sampling: the same seed, the same sentences.
+
+        Args:
+            rgb_HWC: (H, W, 3) uint8 picture.
+            count: sentences to draw; they may repeat.
+            nucleus: probability mass that words are drawn from.
+            seed: of the draws.
+        """
         ...
 
 
@@ -57,6 +77,22 @@ class NoisePredictor(Protocol):
 
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         """The guided noise prediction for every latent of the query."""
+        ...
+
+
+@runtime_checkable
+class WordTeacher(Protocol):
+    """A prior that words can be learnt from (textual inversion: Gal et al. 2022).
+
+    It gives gradients and keeps nothing: whoever learns a word owns the optimiser and its state.
+    """
+
+    def word_vectors(self, words: str) -> Float32:
+        """(T, D) float32 input embeddings of words of the dictionary: where learning starts."""
+        ...
+
+    def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
+        """The losses of a query's rows, and what they say about its learned tokens."""
         ...
 
 

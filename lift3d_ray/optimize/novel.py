@@ -146,6 +146,7 @@ def _describe(
         elevation_deg_B=elevation_B,
         reference=scene.reference,
         disparity_B1HW=_disparity(rendered, recipe, size),
+        learned=scene.learned,
     )
 
 

@@ -17,7 +17,7 @@ from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.types import CoarseShape, Float32, Perception, ReferencePose, Subject, ViewReference
+from lift3d_ray.types import CoarseShape, Float32, LearnedToken, Perception, ReferencePose, Subject, ViewReference
 
 REFERENCE_PX = 128
 """Side of the reference picture that the rays are drawn from."""
@@ -52,10 +52,11 @@ class Scene:
         pose: how the photo looks at it.
         c2w_44: the photo's camera.
         rays: its pixels.
-        caption: the subject in words, without a view phrase.
+        caption: the subject in words, without a view phrase; may name learned tokens.
         reference_view: the side the photo shows, where the caption said so.
         reference: the subject over white, as a view-conditioned prior takes it.
         coarse: the guessed solid behind the photo, or None without a model for it.
+        learned: the learned tokens that the caption names.
     """
 
     perception: Perception
@@ -66,6 +67,7 @@ class Scene:
     reference_view: View | None
     reference: ViewReference
     coarse: CoarseShape | None = None
+    learned: tuple[LearnedToken, ...] = ()
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:

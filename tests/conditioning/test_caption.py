@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from lift3d_ray.conditioning import View, clean_caption, describe, split_view
+from lift3d_ray.conditioning.caption import describe_best
+from lift3d_ray.recipes import CaptionConfig
 from lift3d_ray.toybox.attributes import random_caption
-from lift3d_ray.types import CropMap, Subject, UInt8
+from lift3d_ray.types import CropMap, Float32, Subject, UInt8
 
 
 @dataclass
@@ -17,11 +20,29 @@ class Says:
     """A captioner that always says the same, and remembers what it saw."""
 
     words: str
+    others: tuple[str, ...] = ()
     seen: list[UInt8] = field(default_factory=list)
 
     def caption(self, rgb_HWC: UInt8) -> str:
         self.seen.append(rgb_HWC)
         return self.words
+
+    def sample_captions(self, rgb_HWC: UInt8, count: int, *, nucleus: float, seed: int) -> list[str]:
+        return list(self.others[:count])
+
+
+class Likes:
+    """An encoder in whose eyes pictures agree with a sentence as much as they are told to."""
+
+    def __init__(self, **agreement: float) -> None:
+        self.agreement = agreement
+
+    def encode_images(self, images_BHWC: UInt8) -> Float32:
+        return np.array([[1, 0]] * len(images_BHWC), np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        cosines = [max(value for word, value in self.agreement.items() if word in text) for text in texts]
+        return np.array([[c, (1 - c * c) ** 0.5] for c in cosines], np.float32)
 
 
 def subject() -> Subject:
@@ -94,3 +115,29 @@ def test_the_captioner_sees_the_subject_on_white_and_the_view_comes_last() -> No
 
 def test_a_speechless_captioner_still_gives_words() -> None:
     assert describe(subject(), Says("")) == "an object"
+
+
+SAYING = Says("there is a cup", others=("a red mug, side view", "a red mug from the side", "a pan"))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "liked", "wanted"),
+    [
+        (4, {"cup": 0.1, "mug": 0.9, "pan": 0.3}, "a red mug, side view"),
+        (4, {"cup": 0.1, "mug": 0.2, "pan": 0.9}, "a pan"),
+        (3, {"cup": 0.1, "mug": 0.2, "pan": 0.9}, "a red mug, side view"),
+        (4, {"a": 0.5}, "a cup"),
+        (1, {"cup": 0.1, "mug": 0.9}, "a cup"),
+    ],
+)
+def test_of_several_captions_the_one_that_agrees_best_is_kept(
+    candidates: int, liked: dict[str, float], wanted: str
+) -> None:
+    config = CaptionConfig(candidates=candidates)
+    assert describe_best(subject(), SAYING, Likes(**liked), config, seed=0) == wanted
+
+
+def test_captions_that_hold_the_keyword_come_first_and_else_it_is_put_before() -> None:
+    likes, config = Likes(cup=0.9, mug=0.2, pan=0.1), CaptionConfig(candidates=4)
+    assert describe_best(subject(), SAYING, likes, config, seed=0, keyword="mug") == "a red mug, side view"
+    assert describe_best(subject(), SAYING, likes, config, seed=0, keyword="toy") == "toy, a cup"

@@ -4,13 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lift3d_ray.deployments.batching import NoiseBatcher, group_of, merge, split
 from lift3d_ray.models.analytic import AnalyticPrior
-from lift3d_ray.types import NoisePrediction, NoiseQuery
+from lift3d_ray.types import LearnedToken, NoisePrediction, NoiseQuery
 from tests.deployments.queries import SHAPE, query
 
 PRIOR = AnalyticPrior(np.ones(SHAPE, np.float32), spread=0.5)
@@ -48,6 +49,20 @@ def test_merging_and_splitting_is_a_round_trip() -> None:
     for answer, asked in zip(split(PRIOR.predict_noise(merged), queries), queries, strict=True):
         np.testing.assert_allclose(answer.noise_BCHW, PRIOR.predict_noise(asked).noise_BCHW, atol=1e-6)
         assert answer.batch_size == 7
+
+
+def test_learned_tokens_of_several_scenes_share_a_pass_and_keep_their_answers() -> None:
+    def spoken(seed: int) -> NoiseQuery:
+        token = LearnedToken(vectors_TD=np.full((1, int(np.prod(SHAPE))), seed, np.float32))
+        return replace(query(seed, prompt=f"a {token.word}"), learned=(token,))
+
+    recorder, asked = Recorder(), [spoken(1), query(2), spoken(3), spoken(1)]
+    answers = asyncio.run(together(asked, recorder))
+    assert recorder.passes == [8]
+    assert len(merge(asked).learned) == 2
+    for answer, one in zip(answers, asked, strict=True):
+        assert isinstance(answer, NoisePrediction)
+        np.testing.assert_allclose(answer.noise_BCHW, PRIOR.predict_noise(one).noise_BCHW, atol=1e-6)
 
 
 def test_merging_gives_writable_arrays_even_of_one_query() -> None:

@@ -15,8 +15,8 @@ from lift3d_ray.deployments.engines import analytic_loaders
 from lift3d_ray.deployments.handles import RemoteCaptioner, RemoteClip, RemoteDepth, RemotePrior, RemoteSegmenter
 from lift3d_ray.deployments.services import Loaders, PerceptionService
 from lift3d_ray.models.analytic import AnalyticPrior
-from lift3d_ray.models.roles import Models, NoisePredictor
-from lift3d_ray.types import NoisePrediction, NoiseQuery, SegmentQuery
+from lift3d_ray.models.roles import Models, NoisePredictor, WordTeacher
+from lift3d_ray.types import DenoisingQuery, LearnedToken, NoisePrediction, NoiseQuery, SegmentQuery
 from tests.deployments.queries import SHAPE, query
 
 PICTURE = np.full((24, 32, 3), 240, np.uint8)
@@ -153,10 +153,31 @@ def test_perception_answers_as_it_would_in_this_process(models: Models) -> None:
         np.testing.assert_array_equal(there.mask_HW, here.mask_HW)
         assert there.mask_HW.flags.writeable
         assert models.captioner.caption(PICTURE) == near.captioner.caption(PICTURE)
+        drawn = models.captioner.sample_captions(PICTURE, 3, nucleus=0.9, seed=1)
+        assert drawn == near.captioner.sample_captions(PICTURE, 3, nucleus=0.9, seed=1)
         np.testing.assert_array_equal(models.depth.estimate_disparity(PICTURE), near.depth.estimate_disparity(PICTURE))
         batch = np.stack([PICTURE, PICTURE[::-1]])
         np.testing.assert_array_equal(models.clip.encode_images(batch), near.clip.encode_images(batch))
         np.testing.assert_array_equal(models.clip.encode_texts(("a", "b")), near.clip.encode_texts(("a", "b")))
+
+
+def test_words_are_taught_as_they_would_be_in_this_process(models: Models) -> None:
+    assert isinstance(models.prior, WordTeacher)
+    near = AnalyticPrior(np.full(SHAPE, 0.5, np.float32), spread=0.3)
+    vectors = models.prior.word_vectors("mug")
+    np.testing.assert_array_equal(vectors, near.word_vectors("mug"))
+    token = LearnedToken(vectors_TD=vectors + 1)
+    asked = DenoisingQuery(
+        latents_BCHW=query(1).noisy_latents_BCHW,
+        noise_BCHW=query(2).noisy_latents_BCHW,
+        timesteps_B=np.array([100, 600]),
+        prompts=(f"a {token.word}", "a mug"),
+        learned=(token,),
+    )
+    answer, wanted = models.prior.denoising_gradient(asked), near.denoising_gradient(asked)
+    np.testing.assert_array_equal(answer.losses_B, wanted.losses_B)
+    np.testing.assert_array_equal(answer.gradients_TD[0], wanted.gradients_TD[0])
+    assert answer.gradients_TD[0].flags.writeable
 
 
 @pytest.mark.seam

@@ -13,7 +13,7 @@ from lift3d_ray.deployments.app import PERCEPTION, PRIOR, ReplicaArgs, ServeArgs
 from lift3d_ray.deployments.engines import analytic_loaders, load_models_from
 from lift3d_ray.deployments.gate import Gate
 from lift3d_ray.deployments.services import About, NoisePredictorService, PerceptionService, SegmenterService
-from lift3d_ray.errors import BundleError, NoSubject
+from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.models.analytic import AnalyticPrior, ColorSegmenter
 from lift3d_ray.types import MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery
 from tests.deployments.queries import SHAPE, query
@@ -98,6 +98,11 @@ def test_the_service_tells_what_it_serves_and_how_busy_it_was() -> None:
     asyncio.run(scenario())
 
 
+def test_a_prior_that_cannot_teach_words_says_so() -> None:
+    with pytest.raises(ConfigError, match="Moody cannot teach words"):
+        asyncio.run(service(Moody()).word_vectors("mug"))
+
+
 def test_co_located_roles_are_asked_one_at_a_time() -> None:
     busy, most = [0], [0]
 
@@ -112,6 +117,9 @@ def test_co_located_roles_are_asked_one_at_a_time() -> None:
         def caption(self, rgb_HWC: np.ndarray) -> str:
             self.segment(SegmentQuery(rgb_HWC=rgb_HWC))
             return "a thing"
+
+        def sample_captions(self, rgb_HWC: np.ndarray, count: int, *, nucleus: float, seed: int) -> list[str]:
+            return [self.caption(rgb_HWC)] * count
 
     served = PerceptionService(replace(analytic_loaders(), segmenter=Slow, captioner=Slow))
     picture = np.zeros((4, 4, 3), np.uint8)

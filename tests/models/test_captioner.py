@@ -13,6 +13,7 @@ transformers = pytest.importorskip("transformers")
 
 from lift3d_ray.errors import BundleError  # noqa: E402
 from lift3d_ray.models.captioner import BlipCaptioner, load_captioner, tidy  # noqa: E402
+from lift3d_ray.models.nucleus import nucleus_draws  # noqa: E402
 from lift3d_ray.toybox.training.tokenizers import COMMON_WORDS, write_bert_tokenizer  # noqa: E402
 
 
@@ -77,6 +78,45 @@ def test_the_official_model_says_the_same(captioner: BlipCaptioner, folder: Path
     inputs = processor(images=picture(4), return_tensors="pt")
     tokens = model.generate(**inputs, num_beams=3, do_sample=False, max_new_tokens=15)
     assert captioner.caption(picture(4)) == tidy(tokenizer.decode(tokens[0], skip_special_tokens=True))
+
+
+@pytest.fixture(scope="module")
+def undecided(folder: Path) -> BlipCaptioner:
+    """A captioner to which most words are about as likely."""
+    captioner = load_captioner(folder)
+    decoder = captioner.model.text_decoder.get_output_embeddings()
+    with torch.no_grad():
+        decoder.weight.mul_(0.02)
+    return captioner
+
+
+def test_drawn_captions_follow_their_seed_alone(undecided: BlipCaptioner) -> None:
+    captioner = undecided
+    before = torch.get_rng_state()
+    first = captioner.sample_captions(picture(1), 6, nucleus=1.0, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(first) == 6
+    assert len(set(first)) > 1
+    assert all(text == tidy(text) for text in first)
+    torch.manual_seed(5)
+    assert captioner.sample_captions(picture(1), 6, nucleus=1.0, seed=3) == first
+    assert captioner.sample_captions(picture(1), 6, nucleus=1.0, seed=4) != first
+
+
+def test_the_narrowest_nucleus_leaves_the_greedy_caption(captioner: BlipCaptioner, folder: Path) -> None:
+    greedy = load_captioner(folder)
+    greedy.beams = 1
+    drawn = captioner.sample_captions(picture(2), 3, nucleus=1e-6, seed=0)
+    assert drawn == [greedy.caption(picture(2))] * 3
+
+
+def test_draws_are_those_of_the_nucleus() -> None:
+    probability = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    scores = probability.log().expand(20000, 4)
+    for draw in nucleus_draws(0.75, seed=1):
+        scores = draw(torch.zeros(20000, 1, dtype=torch.long), scores)
+    share = torch.bincount(scores.argmax(dim=1), minlength=4) / 20000
+    torch.testing.assert_close(share, torch.tensor([0.625, 0.375, 0.0, 0.0]), atol=0.015, rtol=0)
 
 
 def test_no_pictures_give_no_captions(captioner: BlipCaptioner) -> None:

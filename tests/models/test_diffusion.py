@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from lift3d_ray.errors import BundleError
-from lift3d_ray.models.diffusion import DiffusionPrior, TextEmbedder, load_prior
+from lift3d_ray.models.diffusion import DiffusionPrior, load_prior
 from lift3d_ray.models.latents import LatentCodec, load_codec
+from lift3d_ray.models.roles import WordTeacher
 from lift3d_ray.models.schedule import load_schedule
+from lift3d_ray.models.text_embedder import TextEmbedder
 from lift3d_ray.toybox import VOCABULARY
 from lift3d_ray.toybox.training.codec import LATENT_CHANNELS, new_autoencoder
 from lift3d_ray.toybox.training.priors import (
@@ -25,7 +27,7 @@ from lift3d_ray.toybox.training.priors import (
     new_view_unet,
 )
 from lift3d_ray.toybox.training.tokenizers import write_clip_tokenizer
-from lift3d_ray.types import NoiseQuery, ViewConditioning
+from lift3d_ray.types import DenoisingQuery, LearnedToken, NoiseQuery, ViewConditioning
 
 SIDE = 8
 IMAGE_WIDTH = 6
@@ -293,3 +295,125 @@ def test_embeddings_are_computed_once(prior: DiffusionPrior) -> None:
     fresh(("a cup", "a cup", "a car"))
     fresh(("a car", "a cup"))
     assert counting.prompts == 2
+
+
+WIDTH = 128
+
+
+def _token(seed: int, count: int = 1) -> LearnedToken:
+    vectors = 0.3 * np.random.default_rng(seed).standard_normal((count, WIDTH), dtype=np.float32)
+    return LearnedToken(vectors_TD=vectors)
+
+
+def _denoising(seed: int, prompt: str, *learned: LearnedToken, rows: int = 2) -> DenoisingQuery:
+    rng = np.random.default_rng(seed)
+    shape = (rows, LATENT_CHANNELS, SIDE, SIDE)
+    return DenoisingQuery(
+        latents_BCHW=rng.standard_normal(shape, dtype=np.float32),
+        noise_BCHW=rng.standard_normal(shape, dtype=np.float32),
+        timesteps_B=rng.integers(100, 900, rows),
+        prompts=(prompt,) * rows,
+        learned=learned,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "prompt"), [("mug", "a red {} with white stripes, front view"), ("white stripes", "a mug with {}")]
+)
+def test_a_token_with_the_vectors_of_words_says_what_the_words_say(
+    prior: DiffusionPrior, words: str, prompt: str
+) -> None:
+    token = LearnedToken(vectors_TD=prior.word_vectors(words))
+    assert len(token.vectors_TD) == len(words.split())
+    plain = prior.predict_noise(replace(_query(), prompts=(prompt.format(words),) * 2)).noise_BCHW
+    spoken = replace(_query(), prompts=(prompt.format(token.word),) * 2, learned=(token,))
+    np.testing.assert_allclose(prior.predict_noise(spoken).noise_BCHW, plain, atol=1e-5)
+
+
+def test_learned_tokens_of_two_scenes_in_one_batch_answer_as_alone(prior: DiffusionPrior) -> None:
+    one, other = _token(1), _token(2, count=2)
+    prompts = (f"a red {one.word}, front view", f"a {other.word}")
+    mixed = prior.predict_noise(replace(_query(), prompts=prompts, learned=(one, other))).noise_BCHW
+    for row, token in enumerate((one, other)):
+        alone = replace(_row(replace(_query(), prompts=prompts), row), learned=(token,))
+        np.testing.assert_allclose(mixed[row], prior.predict_noise(alone).noise_BCHW[0], atol=2e-4)
+    swapped = replace(_query(), prompts=(f"a red {_token(3).word}, front view", prompts[1]), learned=(_token(3), other))
+    assert np.abs(mixed[0] - prior.predict_noise(swapped).noise_BCHW[0]).max() > 1e-4
+
+
+def test_a_prompt_longer_than_the_encoder_is_cut_and_may_lose_its_token(prior: DiffusionPrior) -> None:
+    long = "red " * 40
+    plain = prior.predict_noise(replace(_query(), prompts=(long + "mug",) * 2)).noise_BCHW
+    token = _token(1)
+    lost = replace(_query(), prompts=(long + token.word,) * 2, learned=(token,))
+    np.testing.assert_allclose(prior.predict_noise(lost).noise_BCHW, plain, atol=1e-5)
+
+
+def test_tokens_that_are_missing_or_of_another_width_are_refused(prior: DiffusionPrior) -> None:
+    token, wide = _token(1), LearnedToken(vectors_TD=np.ones((1, WIDTH + 1), np.float32))
+    with pytest.raises(ValueError, match="does not bring"):
+        prior.predict_noise(replace(_query(), prompts=(f"a {token.word}",) * 2))
+    with pytest.raises(ValueError, match="of another bundle"):
+        prior.predict_noise(replace(_query(), prompts=(f"a {wide.word}",) * 2, learned=(wide,)))
+    with pytest.raises(ValueError, match="a word to look up"):
+        prior.word_vectors("  ")
+    with pytest.raises(ValueError, match="latents"):
+        prior.denoising_gradient(replace(_denoising(0, "a"), latents_BCHW=np.ones((2, 3, 8, 8), np.float32),
+                                         noise_BCHW=np.ones((2, 3, 8, 8), np.float32)))  # fmt: skip
+
+
+def test_the_gradient_is_that_of_the_loss_and_of_nothing_but_the_token(prior: DiffusionPrior) -> None:
+    assert isinstance(prior, WordTeacher)
+    token = _token(1)
+    asked = _denoising(3, f"a red {token.word}", token)
+    answer = prior.denoising_gradient(asked)
+    (gradient,) = answer.gradients_TD
+    assert gradient.shape == token.vectors_TD.shape
+    direction = gradient / np.linalg.norm(gradient)
+    step = 0.05
+
+    def total(sign: int) -> float:
+        moved = LearnedToken(vectors_TD=token.vectors_TD + sign * step * direction)
+        return float(prior.denoising_gradient(_denoising(3, f"a red {moved.word}", moved)).losses_B.sum())
+
+    assert (total(1) - total(-1)) / (2 * step) == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
+    embed = prior._embed
+    assert embed is not None
+    for module in (prior._unet, embed._encoder):
+        assert all(parameter.grad is None and not parameter.requires_grad for parameter in module.parameters())
+
+
+def test_the_loss_of_plain_prompts_is_that_of_the_noise_prediction(prior: DiffusionPrior) -> None:
+    asked = _denoising(4, "a red mug")
+    answer = prior.denoising_gradient(asked)
+    assert answer.gradients_TD == ()
+    schedule = prior._schedule
+    signal, sigma = schedule.signal(asked.timesteps_B), schedule.noise(asked.timesteps_B)
+    predicted = prior.predict_noise(
+        NoiseQuery(
+            noisy_latents_BCHW=signal * asked.latents_BCHW + sigma * asked.noise_BCHW,
+            timesteps_B=asked.timesteps_B,
+            guidance_scale=1.0,
+            prompts=asked.prompts,
+            negative_prompts=("", ""),
+        )
+    ).noise_BCHW
+    # v is off by the noise's error over alpha.
+    wanted = np.square((predicted - asked.noise_BCHW) / signal).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(answer.losses_B, wanted, rtol=1e-3)
+
+
+def test_gradients_of_a_shared_batch_are_those_alone(prior: DiffusionPrior) -> None:
+    one, other = _token(1), _token(2, count=2)
+    first, second = _denoising(5, f"a {one.word}", one), _denoising(6, f"the {other.word}, side view", other)
+    both = prior.denoising_gradient(
+        DenoisingQuery(
+            latents_BCHW=np.concatenate([first.latents_BCHW, second.latents_BCHW]),
+            noise_BCHW=np.concatenate([first.noise_BCHW, second.noise_BCHW]),
+            timesteps_B=np.concatenate([first.timesteps_B, second.timesteps_B]),
+            prompts=first.prompts + second.prompts,
+            learned=(one, other),
+        )
+    )
+    for part, alone in enumerate(map(prior.denoising_gradient, (first, second))):
+        np.testing.assert_allclose(both.gradients_TD[part], alone.gradients_TD[0], rtol=1e-3, atol=1e-6)

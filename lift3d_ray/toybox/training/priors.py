@@ -342,8 +342,9 @@ class TextTask:
     def sheet(self) -> UInt8:
         """Held-out views above samples of their captions."""
         from lift3d_ray.guidance.ddim import sample_ddim
-        from lift3d_ray.models.diffusion import DiffusionPrior, TextEmbedder
+        from lift3d_ray.models.diffusion import DiffusionPrior
         from lift3d_ray.models.schedule import NoiseSchedule
+        from lift3d_ray.models.text_embedder import TextEmbedder
         from lift3d_ray.types import NoiseQuery
 
         rng = np.random.default_rng(14)
