@@ -276,6 +276,25 @@ class Mesh:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TexturedMesh:
+    """A triangle mesh in the world frame whose colours lie in a texture.
+
+    Attributes:
+        vertices_N3: (N, 3) float32; those on a seam of the texture come more than once.
+        faces_F3: (F, 3) int32, wound outwards.
+        normals_N3: (N, 3) float32 unit vertex normals.
+        uv_N2: (N, 2) float32 in [0, 1], from the texture's top left corner, right and down.
+        texture_SSC: (S, S, 3) uint8 sRGB.
+    """
+
+    vertices_N3: Float32
+    faces_F3: NDArray[np.int32]
+    normals_N3: Float32
+    uv_N2: Float32
+    texture_SSC: UInt8
+
+
+@dataclass(frozen=True, kw_only=True)
 class PointCloud:
     """Coloured, oriented surface points in the world frame.
 
