@@ -324,6 +324,7 @@ class Asset:
         metrics: figures about the result (reference PSNR, IoU, solidity, ...).
         losses: final value of every loss, by name.
         timings_s: wall seconds by stage.
+        textured: the refined surface with its colours in a texture; None where there was no refinement.
     """
 
     mesh: Mesh
@@ -336,6 +337,7 @@ class Asset:
     metrics: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    textured: TexturedMesh | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,7 +345,7 @@ class Progress:
     """One report of a running lift.
 
     Attributes:
-        stage: name of the stage (``segment``, ``caption``, ``pose``, ``optimize``, ``mesh``, ``export``).
+        stage: name of the stage (``segment``, ``caption``, ``pose``, ``optimize``, ``mesh``, ``refine``, ``export``).
         step: steps done in this stage.
         steps: steps in all.
         loss: current total loss; NaN where there is none.
