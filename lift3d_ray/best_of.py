@@ -95,7 +95,7 @@ def optimize_best(
         try:
             settled = fit_prepared(prepared, prior, recipe, tools=tools, generator=source, report=tell)
             tell(Progress(stage="mesh", step=0, steps=1))
-            asset = finish(settled, recipe, seed=seed)
+            asset = finish(settled, recipe, seed=seed, prior=prior, tools=tools, report=tell)
         except OptimizationFailed as error:
             first_error = first_error or error
             candidates.append(Candidate(seed=seed, error=str(error)))

@@ -20,8 +20,10 @@ from lift3d_ray import pose as pose_stage
 from lift3d_ray.conditioning.caption import describe_best, split_view
 from lift3d_ray.conditioning.depth import estimate_depth
 from lift3d_ray.conditioning.inversion import Inverted, learn_word
+from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
+from lift3d_ray.mesh.photo_view import PhotoView
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
 from lift3d_ray.mesh.surface import mesh_field
@@ -43,6 +45,7 @@ from lift3d_ray.optimize import Fitted, fit, prepare_scene
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.refine import Baked, Refined, bake, refine
 from lift3d_ray.subject.crop import crop_subject
 from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
 from lift3d_ray.types import Asset, MaskProposal, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
@@ -192,7 +195,7 @@ def optimize(
         resume_from=resume_from,
     )
     report(Progress(stage="mesh", step=0, steps=1))
-    return finish(settled, recipe, seed=seed)
+    return finish(settled, recipe, seed=seed, prior=prior, tools=tools, report=report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,16 +390,46 @@ def _find_pose(
     )
 
 
-def finish(settled: SettledScene, recipe: Recipe, *, seed: int) -> Asset:
-    """Mesh, points, pictures and figures of a settled scene."""
+def finish(
+    settled: SettledScene,
+    recipe: Recipe,
+    *,
+    seed: int,
+    prior: NoisePredictor | None = None,
+    tools: SceneTools | None = None,
+    report: Report = silent,
+) -> Asset:
+    """Mesh, stage two where the recipe has one, points, pictures and figures of a settled scene.
+
+    Args:
+        settled: the scene with its field.
+        recipe: all numbers.
+        seed: of every random number.
+        prior: answers noise queries; stage two needs it, and ``tools``.
+        tools: codec, schedule and device of this process.
+        report: told about every step of stage two.
+
+    Raises:
+        ConfigError: the recipe has a stage two, and prior or tools are missing.
+    """
     scene, fitted, config = settled.scene, settled.fitted, recipe.mesh
     clock = _Clock(settled.seconds)
     with clock("mesh"):
         mesh = mesh_field(
             fitted.field, fitted.sharpness, config, scene.perception.subject, scene.c2w_44, scene.pose.framing
         )
+    metrics, prior_s, losses = reference_metrics(scene, mesh), fitted.prior_s, fitted.losses
+    metrics = {**metrics, "prior_batch": fitted.prior_batch, **settled.metrics}
+    second: Baked | None = None
+    if recipe.refine.steps:
+        if prior is None or tools is None:
+            raise ConfigError(f"a refinement of {recipe.refine.steps} steps needs a prior and tools: pass both")
+        with clock("refine"):
+            refined, second = _refine(scene, mesh, prior, recipe, seed=seed, tools=tools, report=report)
+        mesh, prior_s, losses = second.mesh, prior_s + refined.prior_s, {**losses, **refined.losses}
+        metrics = {**metrics, **reference_metrics(scene, mesh), "coarse_psnr": metrics["reference_psnr"]}
     with clock("pictures"):
-        points = sample_points(mesh, config.points, np.random.default_rng(seed))
+        points = sample_points(mesh, config.points, np.random.default_rng(seed)) if second is None else second.points
         turntable = turntable_frames(mesh, frames=config.turntable_frames, size=config.turntable_px)
         preview = contact_sheet(mesh, scene.perception.subject)
     return Asset(
@@ -407,10 +440,39 @@ def finish(settled: SettledScene, recipe: Recipe, *, seed: int) -> Asset:
         perception=scene.perception,
         pose=scene.pose,
         seed=seed,
-        metrics={**reference_metrics(scene, mesh), "prior_batch": fitted.prior_batch, **settled.metrics},
-        losses=fitted.losses,
-        timings_s={**clock.seconds, "prior": fitted.prior_s},
+        metrics=metrics,
+        losses=losses,
+        timings_s={**clock.seconds, "prior": prior_s},
+        textured=None if second is None else second.textured,
     )
+
+
+def _refine(
+    scene: Scene,
+    mesh: Mesh,
+    prior: NoisePredictor,
+    recipe: Recipe,
+    *,
+    seed: int,
+    tools: SceneTools,
+    report: Report,
+) -> tuple[Refined, Baked]:
+    """Stage two: the colours of the coarse mesh, refined as points and baked back."""
+    refined = refine(
+        scene,
+        mesh,
+        recipe,
+        prior,
+        tools.codec,
+        tools.schedule,
+        trunk=None if tools.image_encoder is None else tools.image_encoder.embed,
+        # A generator of its own: a lift that goes on after the coarse stage refines as one that never stopped.
+        generator=torch.Generator().manual_seed(seed),
+        report=report,
+        device=tools.device,
+    )
+    view = PhotoView(subject=scene.perception.subject, c2w_44=scene.c2w_44, framing=scene.pose.framing)
+    return refined, bake(mesh, refined, view, recipe)
 
 
 def reference_metrics(scene: Scene, mesh: Mesh, *, size: int = 128) -> dict[str, float]:

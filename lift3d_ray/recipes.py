@@ -274,6 +274,80 @@ class MeshConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefineConfig:
+    """Stage two: the coarse result as a textured point cloud, its colours refined, its surface as it is.
+
+    Attributes:
+        steps: optimiser steps; 0 = no stage two.
+        size_px: side of the drawn pictures, a multiple of 4.
+        point_px: side of the depth pictures whose pixels become points.
+        viewpoints: fixed cameras all round, beside the photo's.
+        views: of them a step.
+        descriptors: learnt channels of a point beside its colour.
+        nearest: points drawn in a pixel.
+        radius: of a point, in pixels of the depth pictures.
+        width: channels of the deferred renderer at full size.
+        learning_rate: Adam's rate on renderer and descriptors ...
+        color_rate: ... and on the points' colours.
+        timesteps: (low, high) fractions of the prior's schedule.
+        reference: weight of the photo's colours (mean absolute error).
+        prior: of the prior's clean estimates (mean absolute error).
+        similarity: of the likeness to the photo in feature space, fading towards the back.
+        contextual: of the contextual loss on the same features.
+        background: of white where there is no point.
+        anchor: how firmly points that the photo does not see keep their colours (mean squared error) ...
+        anchor_seen: ... and those that it sees.
+        texture_px: side of the exported texture, a power of two.
+    """
+
+    steps: int = 0
+    size_px: int = 96
+    point_px: int = 128
+    viewpoints: int = 24
+    views: int = 2
+    descriptors: int = 8
+    nearest: int = 8
+    radius: float = 1.2
+    width: int = 16
+    learning_rate: float = 1e-3
+    color_rate: float = 1e-3
+    timesteps: tuple[float, float] = (0.2, 0.6)
+    reference: float = 1.0
+    prior: float = 1.0
+    similarity: float = 0.01
+    contextual: float = 0.001
+    background: float = 0.1
+    anchor: float = 1.0
+    anchor_seen: float = 100.0
+    texture_px: int = 1024
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 0, f"refine steps must be 0 or more, got {self.steps}")
+        _require(
+            self.size_px >= 16 and self.size_px % 4 == 0,
+            f"size_px must be a multiple of 4, at least 16, got {self.size_px}",
+        )
+        counts = (self.point_px, self.viewpoints, self.views, self.nearest, self.descriptors)
+        _require(min(counts) >= 1, f"points, views, nearest and descriptors must be >= 1, got {counts}")
+        _require(self.views <= self.viewpoints, f"views must be at most the viewpoints, got {self.views}")
+        _require(
+            self.width >= 4 and self.width % 4 == 0, f"width must be a multiple of 4, at least 4, got {self.width}"
+        )
+        _require(
+            self.texture_px >= 64 and self.texture_px & (self.texture_px - 1) == 0,
+            f"texture_px must be a power of two, at least 64, got {self.texture_px}",
+        )
+        for name in ("radius", "learning_rate"):
+            _require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
+        low, high = self.timesteps
+        _require(0 < low <= high < 1, f"timesteps must satisfy 0 < low <= high < 1, got {self.timesteps}")
+        weights = ("color_rate", "reference", "prior", "similarity", "contextual", "background")
+        for name in (*weights, "anchor", "anchor_seen"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, f"refine {name} must be >= 0, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything about a lift but the picture, the models and the seed.
 
@@ -281,7 +355,7 @@ class Recipe:
         name: published method it follows.
         quality: how long it may take.
         guidance: questions to the prior; empty = no prior.
-        subject, caption, inversion, pose, optimize, losses, mesh: the stages' own settings.
+        subject, caption, inversion, pose, optimize, losses, mesh, refine: the stages' own settings.
     """
 
     name: str
@@ -294,6 +368,7 @@ class Recipe:
     optimize: OptimizeConfig = field(default_factory=OptimizeConfig)
     losses: LossWeights = field(default_factory=LossWeights)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
 
     @property
     def digest(self) -> str:

@@ -365,6 +365,25 @@ class Mesh:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TexturedMesh:
+    """A triangle mesh in the world frame whose colours lie in a texture.
+
+    Attributes:
+        vertices_N3: (N, 3) float32; those on a seam of the texture come more than once.
+        faces_F3: (F, 3) int32, wound outwards.
+        normals_N3: (N, 3) float32 unit vertex normals.
+        uv_N2: (N, 2) float32 in [0, 1], from the texture's top left corner, right and down.
+        texture_SSC: (S, S, 3) uint8 sRGB.
+    """
+
+    vertices_N3: Float32
+    faces_F3: NDArray[np.int32]
+    normals_N3: Float32
+    uv_N2: Float32
+    texture_SSC: UInt8
+
+
+@dataclass(frozen=True, kw_only=True)
 class PointCloud:
     """Coloured, oriented surface points in the world frame.
 
@@ -420,6 +439,7 @@ class Asset:
         losses: final value of every loss, by name.
         timings_s: wall seconds by stage.
         candidates: the lifts that this one is the best of, itself among them; empty where it was the only one.
+        textured: the refined surface with its colours in a texture; None where there was no refinement.
     """
 
     mesh: Mesh
@@ -433,6 +453,7 @@ class Asset:
     losses: dict[str, float] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
+    textured: TexturedMesh | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -440,7 +461,7 @@ class Progress:
     """One report of a running lift.
 
     Attributes:
-        stage: name of the stage (``segment``, ``caption``, ``pose``, ``optimize``, ``mesh``, ``export``).
+        stage: name of the stage (``segment``, ``caption``, ``pose``, ``optimize``, ``mesh``, ``refine``, ``export``).
         step: steps done in this stage.
         steps: steps in all.
         loss: current total loss; NaN where there is none.

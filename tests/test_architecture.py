@@ -17,7 +17,7 @@ LAYERS = (
     {"cameras", "devices", "recipes"},
     {"types"},
     {"models", "field", "photo", "photo_container", "photo_pixels"},
-    {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "store", "judge"},
+    {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "refine", "store", "judge"},
     {"lifting", "best_of"},
     {"batch", "deployments", "evaluate", "toybox"},
     {"cli"},

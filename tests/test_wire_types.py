@@ -40,6 +40,13 @@ def samples() -> dict[type, Any]:
     pose = types.ReferencePose(elevation_deg=20.0, framing=framing, confidence=0.5)
     faces = np.arange(6, dtype=np.int32).reshape(2, 3)
     mesh = types.Mesh(vertices_N3=float32(6, 3), faces_F3=faces, normals_N3=float32(6, 3), colors_N3=float32(6, 3))
+    textured = types.TexturedMesh(
+        vertices_N3=float32(6, 3),
+        faces_F3=faces,
+        normals_N3=float32(6, 3),
+        uv_N2=float32(6, 2),
+        texture_SSC=uint8(4, 4, 3),
+    )
     points = types.PointCloud(xyz_N3=float32(5, 3), rgb_N3=float32(5, 3), normals_N3=float32(5, 3))
     reference = types.ViewReference(latents_CHW=float32(4, 2, 2), image_tokens_TD=float32(4, 6))
     view = reference.towards(float32(1), float32(1))
@@ -77,9 +84,11 @@ def samples() -> dict[type, Any]:
         pose,
         perception,
         mesh,
+        textured,
         points,
         types.Asset(
             mesh=mesh,
+            textured=textured,
             points=points,
             turntable_VHWC=uint8(2, 4, 8, 3),
             preview_HWC=uint8(4, 8, 3),

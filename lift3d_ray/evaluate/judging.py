@@ -121,7 +121,7 @@ class Judge:
         try:
             perception = perceive(exam.photo, self._models, recipe)
             settled = fit_scene(perception, self._models.prior, recipe, seed=question.seed, tools=self._tools)
-            asset = finish(settled, recipe, seed=question.seed)
+            asset = finish(settled, recipe, seed=question.seed, prior=self._models.prior, tools=self._tools)
         except Lift3DError as error:
             nothing = score_nothing(exam)
             return Verdict(

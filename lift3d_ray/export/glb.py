@@ -58,7 +58,7 @@ def glb_bytes(mesh: Mesh, *, name: str, extras: Mapping[str, JsonValue] | None =
     parts = [position, normal, color, index]
     body = b"".join(part.tobytes() for part in parts)
     body += b"\0" * (-len(body) % 4)
-    return _pack(_document(name, dict(extras or {}), parts, len(body)), body)
+    return pack(_document(name, dict(extras or {}), parts, len(body)), body)
 
 
 def _check(mesh: Mesh) -> None:
@@ -116,8 +116,8 @@ def _document(name: str, extras: dict[str, JsonValue], parts: list[NDArray[Any]]
     }
 
 
-def _pack(document: dict[str, Any], body: bytes) -> bytes:
-    """The two chunks of a GLB, both a multiple of four bytes long as the container demands."""
+def pack(document: dict[str, Any], body: bytes) -> bytes:
+    """A document and its buffer as the two chunks of a GLB, both a multiple of four bytes long as it demands."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<II", len(text), _JSON_CHUNK) + text + struct.pack("<II", len(body), _BINARY_CHUNK) + body

@@ -13,6 +13,7 @@ from lift3d_ray.export.glb import JsonValue, glb_bytes
 from lift3d_ray.export.maps import depth_bytes, mask_bytes, png_bytes
 from lift3d_ray.export.ply import ply_bytes
 from lift3d_ray.export.result import FileFacts, Provenance, result_bytes
+from lift3d_ray.export.textured_glb import textured_glb_bytes
 from lift3d_ray.export.turntable import write_turntable
 from lift3d_ray.types import Asset
 
@@ -64,7 +65,12 @@ def write_asset(asset: Asset, folder: Path, provenance: Provenance) -> AssetFile
         ) from error
     perception = asset.perception
     extras: dict[str, JsonValue] = {"caption": perception.caption, "seed": asset.seed, "recipe": provenance.recipe}
-    glb = glb_bytes(asset.mesh, name=perception.caption or "asset", extras=extras)
+    name = perception.caption or "asset"
+    glb = (
+        glb_bytes(asset.mesh, name=name, extras=extras)
+        if asset.textured is None
+        else textured_glb_bytes(asset.textured, name=name, extras=extras)
+    )
     photo_size = (provenance.photo_height_px, provenance.photo_width_px)
     contents: dict[str, Callable[[], bytes]] = {
         GLB: lambda: glb,

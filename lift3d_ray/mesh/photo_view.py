@@ -89,10 +89,17 @@ def photo_weights(mesh: Mesh, view: PhotoView, paint: PhotoPaint = DEFAULT_PAINT
 
     The product of three: not hidden behind another part; facing the camera; inside the cut-out, or just outside.
     """
+    return place_weights(mesh.vertices_N3, mesh.normals_N3, mesh, view, paint)
+
+
+def place_weights(
+    xyz_N3: Float32, normals_N3: Float32, mesh: Mesh, view: PhotoView, paint: PhotoPaint = DEFAULT_PAINT
+) -> Float32:
+    """The same at any places on the mesh's surface, with the unit normals there."""
     size = view.size_px
-    xy_px, depth = view.project(mesh.vertices_N3)
-    toward = view.c2w_44[:3, 3] - mesh.vertices_N3
-    facing = np.asarray(np.einsum("ni,ni->n", mesh.normals_N3, unit(toward)), dtype=np.float32)
+    xy_px, depth = view.project(xyz_N3)
+    toward = view.c2w_44[:3, 3] - xyz_N3
+    facing = np.asarray(np.einsum("ni,ni->n", normals_N3, unit(toward)), dtype=np.float32)
     reach = _nearest_around(_depth_picture(mesh, view), xy_px) + _tolerance(mesh, depth / view.focal_px, facing)
     outside_px = distance_transform_edt(np.pad(view.subject.alpha_HW <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
     beyond = sample(outside_px.astype(np.float32)[..., None], xy_px)[:, 0] / size

@@ -56,6 +56,34 @@ def parse(data: bytes) -> Glb:
 def check(data: bytes) -> Glb:
     """Asserts what a valid, plain, coloured mesh must hold."""
     glb = parse(data)
+    _check_buffer(glb)
+    position = _check_shape(glb)
+    color = glb.attribute("COLOR_0")
+    assert len(position) == len(color)
+    color_accessor = glb.document["accessors"][glb.primitive["attributes"]["COLOR_0"]]
+    assert color_accessor["componentType"] == 5126 or color_accessor["normalized"] is True
+    return glb
+
+
+def check_textured(data: bytes) -> Glb:
+    """Asserts what a valid, plain mesh with a texture inside the file must hold."""
+    glb = parse(data)
+    _check_buffer(glb)
+    position, place = _check_shape(glb), glb.attribute("TEXCOORD_0")
+    assert len(place) == len(position)
+    assert np.isfinite(place).all()
+    (material,), (texture,), (image,) = (glb.document[name] for name in ("materials", "textures", "images"))
+    assert material["pbrMetallicRoughness"]["baseColorTexture"] == {"index": 0}
+    assert texture["source"] == 0
+    assert 0 <= texture["sampler"] < len(glb.document["samplers"])
+    assert image["mimeType"] == "image/png"
+    view = glb.document["bufferViews"][image["bufferView"]]
+    assert "target" not in view
+    assert glb.body[view["byteOffset"] :].startswith(b"\x89PNG")
+    return glb
+
+
+def _check_buffer(glb: Glb) -> None:
     document = glb.document
     assert document["asset"]["version"] == "2.0"
     assert document["buffers"][0]["byteLength"] == len(glb.body)
@@ -70,18 +98,20 @@ def check(data: bytes) -> Glb:
         size = np.dtype(COMPONENTS[accessor["componentType"]]).itemsize * WIDTHS[accessor["type"]]
         assert accessor["count"] * size == view["byteLength"]
         assert view["target"] == 34963 or size % 4 == 0
-    position, normal, color = (glb.attribute(name) for name in ("POSITION", "NORMAL", "COLOR_0"))
-    bounds = document["accessors"][glb.primitive["attributes"]["POSITION"]]
+    assert set(document.get("extensionsRequired", [])) == set()
+
+
+def _check_shape(glb: Glb) -> NDArray[Any]:
+    """Positions, normals and indices; returns the positions."""
+    position, normal = glb.attribute("POSITION"), glb.attribute("NORMAL")
+    bounds = glb.document["accessors"][glb.primitive["attributes"]["POSITION"]]
     assert np.array_equal(np.array(bounds["min"], np.float64), position.min(axis=0).astype(np.float64))
     assert np.array_equal(np.array(bounds["max"], np.float64), position.max(axis=0).astype(np.float64))
     assert np.isfinite(position).all()
     assert np.abs(np.linalg.norm(normal.astype(np.float64), axis=1) - 1).max() < 5e-4
-    assert len(position) == len(normal) == len(color)
-    color_accessor = document["accessors"][glb.primitive["attributes"]["COLOR_0"]]
-    assert color_accessor["componentType"] == 5126 or color_accessor["normalized"] is True
+    assert len(position) == len(normal)
     indices = glb.indices
     assert len(indices) % 3 == 0
     assert indices.max() < len(position)
     assert indices.max() != np.iinfo(indices.dtype).max
-    assert set(document.get("extensionsRequired", [])) == set()
-    return glb
+    return position
