@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lift3d_ray.types import NoisePrediction, NoiseQuery, ViewConditioning
+from lift3d_ray.types import NoisePrediction, NoiseQuery, PromptBlend, ViewConditioning
 
 _HOPE_OF_WAITING = 0.2
 _HOPE_STEP = 0.1
@@ -34,6 +34,7 @@ def group_of(query: NoiseQuery) -> Hashable:
         None if view is None else view.reference_latents_BCHW.shape[1:],
         None if view is None or view.image_tokens_BTD is None else view.image_tokens_BTD.shape[1:],
         None if disparity is None else disparity.shape[1:],
+        query.blend is None,
     )
 
 
@@ -49,6 +50,16 @@ def merge(queries: Sequence[NoiseQuery]) -> NoiseQuery:
         negative_prompts=tuple(prompt for query in queries for prompt in query.negative_prompts),
         view=_merge_views(views) if views else None,
         disparity_B1HW=np.concatenate(disparities) if disparities else None,
+        blend=_merge_blends([query.blend for query in queries if query.blend is not None]),
+    )
+
+
+def _merge_blends(blends: list[PromptBlend]) -> PromptBlend | None:
+    if not blends:
+        return None
+    return PromptBlend(
+        prompts=tuple(prompt for blend in blends for prompt in blend.prompts),
+        share_B=np.concatenate([blend.share_B for blend in blends]),
     )
 
 

@@ -43,6 +43,7 @@ def samples() -> dict[type, Any]:
     points = types.PointCloud(xyz_N3=float32(5, 3), rgb_N3=float32(5, 3), normals_N3=float32(5, 3))
     reference = types.ViewReference(latents_CHW=float32(4, 2, 2), image_tokens_TD=float32(4, 6))
     view = reference.towards(float32(1), float32(1))
+    blend = types.PromptBlend(prompts=("a mug, side view",), share_B=float32(1))
     values: list[Any] = [
         types.Photo(rgb_HWC=uint8(4, 5, 3), alpha_HW=float32(4, 5), digest="ab", name="mug.png"),
         types.SegmentQuery(rgb_HWC=uint8(4, 5, 3), points_xy_px=((1.0, 2.0),), labels=(True,)),
@@ -60,7 +61,9 @@ def samples() -> dict[type, Any]:
             negative_prompts=("",),
             view=view,
             disparity_B1HW=float32(1, 1, 8, 8),
+            blend=blend,
         ),
+        blend,
         types.NoisePrediction(noise_BCHW=float32(1, 4, 2, 2), batch_size=3, seconds=0.1),
         framing,
         pose,

@@ -21,7 +21,7 @@ from lift3d_ray.guidance.ddim import denoised
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import Conditioning, GuidanceTerm
-from lift3d_ray.types import Float32, Int64, NoiseQuery, ViewReference
+from lift3d_ray.types import Float32, Int64, NoiseQuery, PromptBlend, ViewReference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class NovelViews:
         elevation_deg_B: (B,) above the horizon.
         reference: the photo as a view-conditioned prior takes it.
         disparity_B1HW: (B, 1, H, W) disparity of the renders for depth conditioning, or None.
+        blend: what the text prior's prompts are blended with, or None.
     """
 
     prompts: tuple[str, ...]
@@ -43,6 +44,7 @@ class NovelViews:
     elevation_deg_B: Float32
     reference: ViewReference | None = None
     disparity_B1HW: Float32 | None = None
+    blend: PromptBlend | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,8 @@ def _query(noisy_BCHW: Float32, timesteps_B: Int64, views: NovelViews, term: Gui
         negative_prompts=views.negative_prompts,
         view=view,
         disparity_B1HW=disparity,
+        # Only the text prior reads prompts.
+        blend=views.blend if view is None else None,
     )
 
 
