@@ -68,7 +68,7 @@ def lift(
 
     picture = load_photo(photo)
     weights = load_bundle(bundle)
-    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
+    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=chosen, device=device)
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
         photo_name=picture.name,

@@ -15,6 +15,7 @@ from torch import Tensor
 from lift3d_ray.cameras import orbit_c2w, pixel_rays
 from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
+from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.types import CoarseShape, Float32, Perception, ReferencePose, Subject, ViewReference
@@ -56,6 +57,7 @@ class Scene:
         reference_view: the side the photo shows, where the caption said so.
         reference: the subject over white, as a view-conditioned prior takes it.
         coarse: the guessed solid behind the photo, or None without a model for it.
+        likeness: what CLIP knows the subject by, in recipes that ask it.
     """
 
     perception: Perception
@@ -66,6 +68,7 @@ class Scene:
     reference_view: View | None
     reference: ViewReference
     coarse: CoarseShape | None = None
+    likeness: Likeness | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
@@ -86,6 +89,7 @@ def prepare_scene(
     reference: ViewReference,
     coarse: CoarseShape | None = None,
     *,
+    likeness: Likeness | None = None,
     device: torch.device | str = "cpu",
 ) -> Scene:
     """Everything that does not change from step to step."""
@@ -100,6 +104,7 @@ def prepare_scene(
         reference_view=view,
         reference=reference,
         coarse=coarse,
+        likeness=likeness,
     )
 
 
