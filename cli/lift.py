@@ -80,7 +80,7 @@ def lift(
 
     opened = None if photo is None else load_photo(photo)
     weights = load_bundle(bundle)
-    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
+    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=chosen, device=device)
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(

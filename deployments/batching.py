@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from lift3d_ray.types import NoisePrediction, NoiseQuery, ViewConditioning
+from lift3d_ray.types import NoisePrediction, NoiseQuery, PromptBlend, ViewConditioning
 
 _Answer = TypeVar("_Answer")
 
@@ -37,6 +37,7 @@ def group_of(query: NoiseQuery) -> Hashable:
         None if view is None else view.reference_latents_BCHW.shape[1:],
         None if view is None or view.image_tokens_BTD is None else view.image_tokens_BTD.shape[1:],
         None if disparity is None else disparity.shape[1:],
+        query.blend is None,
     )
 
 
@@ -53,6 +54,16 @@ def merge(queries: Sequence[NoiseQuery]) -> NoiseQuery:
         view=_merge_views(views) if views else None,
         disparity_B1HW=np.concatenate(disparities) if disparities else None,
         learned=tuple({token.word: token for query in queries for token in query.learned}.values()),
+        blend=_merge_blends([query.blend for query in queries if query.blend is not None]),
+    )
+
+
+def _merge_blends(blends: list[PromptBlend]) -> PromptBlend | None:
+    if not blends:
+        return None
+    return PromptBlend(
+        prompts=tuple(prompt for blend in blends for prompt in blend.prompts),
+        share_B=np.concatenate([blend.share_B for blend in blends]),
     )
 
 

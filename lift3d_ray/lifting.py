@@ -23,6 +23,7 @@ from lift3d_ray.conditioning.inversion import Inverted, learn_word
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
+from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.mesh.photo_view import PhotoView
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.mesh.sample import sample_points
@@ -34,7 +35,9 @@ from lift3d_ray.models.bundle import (
     load_image_encoder,
     load_noise_schedule,
     load_pose,
+    load_scene_clip,
 )
+from lift3d_ray.models.clip import ClipEncoder
 from lift3d_ray.models.coarse import CoarseEstimator
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
@@ -42,6 +45,7 @@ from lift3d_ray.models.pose import PoseRegressor
 from lift3d_ray.models.roles import Models, NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
+from lift3d_ray.optimize.likeness import subject_likeness
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
@@ -68,6 +72,7 @@ class SceneTools:
         pose: reads the pose off the subject; without it the prior is asked.
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
         coarse: guesses the solid behind the photo; without it the silhouette is inflated.
+        clip: what novel views are compared to the photo by, for recipes that ask for it.
     """
 
     codec: LatentCodec
@@ -77,10 +82,17 @@ class SceneTools:
     pose: PoseRegressor | None = None
     image_encoder: ImageEncoder | None = None
     coarse: CoarseEstimator | None = None
+    clip: ClipEncoder | None = None
 
 
-def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
-    """What a scene keeps to itself, loaded from a bundle."""
+def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "cpu") -> SceneTools:
+    """What a scene keeps to itself, loaded from a bundle.
+
+    Args:
+        bundle: the weights.
+        recipe: what only some recipes ask for is loaded where this one does.
+        device: where the field is optimised.
+    """
     return SceneTools(
         codec=load_codec(bundle, device=device),
         schedule=load_noise_schedule(bundle),
@@ -89,6 +101,7 @@ def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
         pose=load_pose(bundle),
         image_encoder=load_image_encoder(bundle, device=device),
         coarse=load_coarse(bundle),
+        clip=load_scene_clip(bundle, device=device) if recipe is not None and recipe.losses.ask_clip else None,
     )
 
 
@@ -283,6 +296,7 @@ def set_scene(
     The seed is that of the word; the generator serves where the prior is asked for the pose.
     """
     clock = _Clock()
+    likeness = _likeness(perception, recipe, tools)
     with clock("pose"):
         report(Progress(stage="pose", step=0, steps=1))
         reference = view_reference(perception.subject, tools.codec, tools.image_encoder)
@@ -291,7 +305,7 @@ def set_scene(
         report(Progress(stage="coarse", step=0, steps=1))
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
-    scene = prepare_scene(perception, pose, reference, coarse, device=tools.device)
+    scene = prepare_scene(perception, pose, reference, coarse, likeness=likeness, device=tools.device)
     with clock("invert"):
         inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
         if inverted is not None:
@@ -364,6 +378,18 @@ def _store_with(
 ) -> Callable[[FitState], None]:
     learnt = {} if inverted is None else {"inversion": inverted.state_dict()}
     return lambda state: checkpoint(state.state_dict() | learnt)
+
+
+def _likeness(perception: Perception, recipe: Recipe, tools: SceneTools) -> Likeness | None:
+    if not recipe.losses.ask_clip:
+        return None
+    if tools.clip is None:
+        raise ConfigError(
+            "the recipe has losses that ask CLIP, and the scene's tools have none: "
+            "give the recipe to load_tools(bundle, recipe=recipe)"
+        )
+    caption, _ = split_view(perception.caption)
+    return subject_likeness(perception.subject, caption, tools.codec, tools.clip)
 
 
 def _find_pose(

@@ -170,6 +170,12 @@ class LossWeights:
         opacity: mean novel opacity.
         smooth_density: squared Laplacian of the raw density: bends cost, slopes do not.
         smooth_color: squared differences of the raw colour between neighbours.
+        clip_denoised: CLIP's distance to the photo of the prior's clean estimates at small timesteps, which are then
+            not distilled (CLIP-D).
+        clip_image: CLIP's distance of novel views to the photo, less for views turned away.
+        clip_text: the same to the caption.
+        orientation: what is seen must not face away.
+        smooth_normals: what is seen must face the same way a voxel aside.
     """
 
     color: float = 2.0
@@ -181,10 +187,45 @@ class LossWeights:
     opacity: float = 0.0
     smooth_density: float = 0.2
     smooth_color: float = 0.005
+    clip_denoised: float = 0.0
+    clip_image: float = 0.0
+    clip_text: float = 0.0
+    orientation: float = 0.0
+    smooth_normals: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             _require(math.isfinite(value) and value >= 0, f"loss weight {name} must be >= 0, got {value}")
+
+    @property
+    def ask_clip(self) -> bool:
+        """Whether a scene needs CLIP in its own process, for the gradients."""
+        return max(self.clip_denoised, self.clip_image, self.clip_text) > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadingConfig:
+    """Novel views under a lamp near the camera.
+
+    Attributes:
+        after: share of the steps done before any view is lit; 1 = never.
+        albedo: chance of a view to be shown as it is ...
+        lambertian: ... under the lamp ...
+        textureless: ... or so and without its colours. The three sum to 1.
+        ambient: light from everywhere, the rest is the lamp's.
+    """
+
+    after: float = 1.0
+    albedo: float = 0.5
+    lambertian: float = 0.4
+    textureless: float = 0.1
+    ambient: float = 0.1
+
+    def __post_init__(self) -> None:
+        chances = (self.albedo, self.lambertian, self.textureless)
+        _require(0 <= self.after <= 1, f"after is a share of the steps, in [0, 1], got {self.after}")
+        _require(min(chances) >= 0 and math.isclose(sum(chances), 1), f"chances must sum to 1, got {chances}")
+        _require(0 <= self.ambient <= 1, f"ambient must lie in [0, 1], got {self.ambient}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +253,12 @@ class OptimizeConfig:
             Only asked where there is no coarse solid to start from.
         drawn_views: views drawn once by the prior and then fitted like photos; 0 = score distillation at every step.
         drawing_steps: sampling steps of such a drawing.
+        clip_below: fraction of the schedule below which CLIP judges clean estimates, where the losses ask it to.
+        shading: light on the novel views.
+        reference_jitter: deviation by which the photo's camera is moved (world units) and turned (as much at distance
+            1) at every step.
+        back_negative: what the prior is told not to show from behind, such as "face".
+        blend_prompts: whether front, side and back prompts turn into each other as a view goes round, or switch.
     """
 
     steps: int = 300
@@ -232,6 +279,11 @@ class OptimizeConfig:
     depth_trust: float = 0.5
     drawn_views: int = 0
     drawing_steps: int = 16
+    clip_below: float = 0.4
+    shading: ShadingConfig = field(default_factory=ShadingConfig)
+    reference_jitter: float = 0.0
+    back_negative: str = ""
+    blend_prompts: bool = False
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")
@@ -245,6 +297,9 @@ class OptimizeConfig:
         _require(0 <= self.depth_trust <= 1, f"depth_trust must lie in [0, 1], got {self.depth_trust}")
         _require(self.drawn_views >= 0 and self.drawing_steps >= 1, f"drawings need counts >= 0 and >= 1, got {self}")
         _require(min(self.sharpness) > 0, f"sharpness must be positive, got {self.sharpness}")
+        _require(0 < self.clip_below <= 1, f"clip_below must lie in (0, 1], got {self.clip_below}")
+        jitter = self.reference_jitter
+        _require(0 <= jitter < 0.1, f"reference_jitter must lie in [0, 0.1), got {jitter}")
 
 
 @dataclass(frozen=True, kw_only=True)

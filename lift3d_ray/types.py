@@ -192,6 +192,19 @@ class LearnedToken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PromptBlend:
+    """Second prompts, and how much of their embeddings is mixed into the first ones'.
+
+    Attributes:
+        prompts: B prompts.
+        share_B: (B,) float32 in [0, 1]; 0 = the first prompt alone.
+    """
+
+    prompts: tuple[str, ...]
+    share_B: Float32
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoiseQuery:
     """A request for noise predictions. The caller owns all randomness; the same query has one answer.
 
@@ -204,6 +217,7 @@ class NoiseQuery:
         view: set to ask the view-conditioned prior, None to ask the text prior.
         disparity_B1HW: (B, 1, H, W) float32 in [0, 1], near = 1, empty = 0; set to steer the text prior by depth.
         learned: the learned tokens that prompts name, each once.
+        blend: set to ask the text prior between two prompts a row, such as a front and a side view.
     """
 
     noisy_latents_BCHW: Float32
@@ -214,6 +228,7 @@ class NoiseQuery:
     view: ViewConditioning | None = None
     disparity_B1HW: Float32 | None = None
     learned: tuple[LearnedToken, ...] = ()
+    blend: PromptBlend | None = None
 
     def __post_init__(self) -> None:
         if self.noisy_latents_BCHW.ndim != 4:
@@ -230,6 +245,9 @@ class NoiseQuery:
             lengths["view.reference_latents"] = len(self.view.reference_latents_BCHW)
         if self.disparity_B1HW is not None:
             lengths["disparity"] = len(self.disparity_B1HW)
+        if self.blend is not None:
+            lengths["blend.prompts"] = len(self.blend.prompts)
+            lengths["blend.share"] = len(self.blend.share_B)
         wrong = {name: length for name, length in lengths.items() if length != batch}
         if wrong:
             raise ValueError(f"every field of a NoiseQuery needs {batch} rows like noisy_latents, got {wrong}")

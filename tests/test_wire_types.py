@@ -51,6 +51,8 @@ def samples() -> dict[type, Any]:
     reference = types.ViewReference(latents_CHW=float32(4, 2, 2), image_tokens_TD=float32(4, 6))
     view = reference.towards(float32(1), float32(1))
     token = types.LearnedToken(vectors_TD=float32(2, 3))
+    blend = types.PromptBlend(prompts=("a mug, side view",), share_B=float32(1))
+    candidate = types.Candidate(seed=3, fit_db=20.0, likeness=0.9, words=0.3, janus=0.5, score=2.0, kept=True)
     values: list[Any] = [
         types.Photo(rgb_HWC=uint8(4, 5, 3), alpha_HW=float32(4, 5), digest="ab", name="mug.png"),
         types.SegmentQuery(rgb_HWC=uint8(4, 5, 3), points_xy_px=((1.0, 2.0),), labels=(True,)),
@@ -69,8 +71,10 @@ def samples() -> dict[type, Any]:
             view=view,
             disparity_B1HW=float32(1, 1, 8, 8),
             learned=(token,),
+            blend=blend,
         ),
         token,
+        blend,
         types.DenoisingQuery(
             latents_BCHW=float32(1, 4, 2, 2),
             noise_BCHW=float32(1, 4, 2, 2),
@@ -96,7 +100,9 @@ def samples() -> dict[type, Any]:
             pose=pose,
             seed=3,
             metrics={"psnr": 30.0},
+            candidates=(candidate,),
         ),
+        candidate,
         types.Progress(stage="optimize", step=1, steps=2, loss=0.5),
     ]
     return {type(value): value for value in values}

@@ -92,7 +92,7 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
 
     torch.set_num_threads(share.threads)
     device = "cuda" if share.gpus and torch.cuda.is_available() else "cpu"
-    tools = load_tools(load_bundle(context.bundle), device=device)
+    tools = load_tools(load_bundle(context.bundle), recipe=context.recipe, device=device)
     prior = connect_prior(context.app_name)
     encoder = connect(context.app_name).clip if context.best_of > 1 else None
 

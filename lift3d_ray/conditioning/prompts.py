@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lift3d_ray.cameras import wrap_deg
+from lift3d_ray.types import PromptBlend
 
 FRONT_BELOW_DEG = 45.0
 """Within this azimuth of its front, a thing shows its front."""
@@ -42,10 +43,12 @@ class ViewPrompts:
     Attributes:
         prompts: V sentences such as "a red mug, side view".
         negative_prompts: V sentences; "" is the empty prompt.
+        blend: what is mixed into the prompts, None where they switch.
     """
 
     prompts: tuple[str, ...]
     negative_prompts: tuple[str, ...]
+    blend: PromptBlend | None = None
 
 
 def view_of(azimuth_deg: float, elevation_deg: float) -> View:
@@ -66,6 +69,7 @@ def view_prompts(
     reference_view: View | None,
     negative: str = "",
     back_negative: str = "",
+    blended: bool = False,
 ) -> ViewPrompts:
     """Prompts for cameras placed relative to the photo.
 
@@ -82,6 +86,8 @@ def view_prompts(
         reference_view: what the photo shows; None counts as its front.
         negative: negative prompt of every view.
         back_negative: what must not be seen from behind ("face"), added to the negative prompt of back views.
+        blended: front turns into side, and side into back, little by little as the camera goes round, instead of at
+            once (stable-dreamfusion). Views from the top are that alone, and negative prompts still switch.
 
     Returns:
         V prompts of the form the embedded models were trained on, and V negative prompts.
@@ -89,16 +95,44 @@ def view_prompts(
     Raises:
         ValueError: not as many azimuths as elevations.
     """
+    from_front = _from_front(azimuth_deg_V, elevation_deg_V, reference_view)
+    views = [view_of(azimuth, elevation) for azimuth, elevation in from_front]
+    negatives = tuple(_joined((negative, back_negative if view is View.BACK else "")) for view in views)
+    if not blended:
+        return ViewPrompts(prompts=tuple(_prompt(caption, view) for view in views), negative_prompts=negatives)
+    ends = [_between(azimuth, elevation) for azimuth, elevation in from_front]
+    return ViewPrompts(
+        prompts=tuple(_prompt(caption, first) for first, _, _ in ends),
+        negative_prompts=negatives,
+        blend=PromptBlend(
+            prompts=tuple(_prompt(caption, second) for _, second, _ in ends),
+            share_B=np.array([share for _, _, share in ends], dtype=np.float32),
+        ),
+    )
+
+
+def _between(azimuth_deg: float, elevation_deg: float) -> tuple[View, View, float]:
+    """The two sides that a camera is between, and its share of the second; arguments as of ``view_of``."""
+    if elevation_deg > TOP_ABOVE_DEG:
+        return View.TOP, View.TOP, 0.0
+    quarters = abs(float(wrap_deg(azimuth_deg))) / 90
+    return (View.FRONT, View.SIDE, quarters) if quarters <= 1 else (View.SIDE, View.BACK, quarters - 1)
+
+
+def _from_front(
+    azimuth_deg_V: ArrayLike, elevation_deg_V: ArrayLike, reference_view: View | None
+) -> list[tuple[float, float]]:
+    """Azimuths from the thing's front, and elevations, of cameras placed relative to the photo."""
     azimuths = np.atleast_1d(np.asarray(azimuth_deg_V, dtype=np.float64))
     elevations = np.atleast_1d(np.asarray(elevation_deg_V, dtype=np.float64))
     if azimuths.ndim != 1 or azimuths.shape != elevations.shape:
         raise ValueError(f"wanted one elevation an azimuth, got shapes {azimuths.shape} and {elevations.shape}")
     offset = _PHOTO_AZIMUTH_DEG[reference_view or View.FRONT]
-    views = [view_of(a + offset, e) for a, e in zip(azimuths.tolist(), elevations.tolist(), strict=True)]
-    return ViewPrompts(
-        prompts=tuple(f"{caption}, {view.value} view" for view in views),
-        negative_prompts=tuple(_joined((negative, back_negative if view is View.BACK else "")) for view in views),
-    )
+    return list(zip((azimuths + offset).tolist(), elevations.tolist(), strict=True))
+
+
+def _prompt(caption: str, view: View) -> str:
+    return f"{caption}, {view.value} view"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -109,7 +109,7 @@ class Judge:
     def __init__(self, bundle: str, recipe: Recipe, *, device: str = "cpu") -> None:
         weights = load_bundle(bundle)
         self._models: Models = load_models(weights, device=device)
-        self._tools: SceneTools = load_tools(weights, device=device)
+        self._tools: SceneTools = load_tools(weights, recipe=recipe, device=device)
         self._recipe = recipe
         self._eyes = Eyes(clip=self._models.clip, perceptual=find_perceptual())
 

@@ -21,7 +21,7 @@ from lift3d_ray.guidance.ddim import denoised
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import Conditioning, GuidanceTerm
-from lift3d_ray.types import Float32, Int64, LearnedToken, NoiseQuery, ViewReference
+from lift3d_ray.types import Float32, Int64, LearnedToken, NoiseQuery, PromptBlend, ViewReference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class NovelViews:
         reference: the photo as a view-conditioned prior takes it.
         disparity_B1HW: (B, 1, H, W) disparity of the renders for depth conditioning, or None.
         learned: the learned tokens that the prompts name.
+        blend: what the text prior's prompts are blended with, or None.
     """
 
     prompts: tuple[str, ...]
@@ -45,6 +46,7 @@ class NovelViews:
     reference: ViewReference | None = None
     disparity_B1HW: Float32 | None = None
     learned: tuple[LearnedToken, ...] = ()
+    blend: PromptBlend | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ def _query(noisy_BCHW: Float32, timesteps_B: Int64, views: NovelViews, term: Gui
         view=view,
         disparity_B1HW=disparity,
         learned=views.learned if view is None else (),
+        # Only the text prior reads prompts.
+        blend=views.blend if view is None else None,
     )
 
 

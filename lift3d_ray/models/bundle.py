@@ -22,6 +22,7 @@ from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 if TYPE_CHECKING:
     import torch
 
+    from lift3d_ray.models.clip import ClipEncoder
     from lift3d_ray.models.coarse import CoarseEstimator
     from lift3d_ray.models.image_encoder import ImageEncoder
     from lift3d_ray.models.latents import LatentCodec
@@ -192,6 +193,15 @@ def load_codec(bundle: Bundle, *, device: str = "cpu") -> LatentCodec:
     return latents.load_codec(
         bundle.path("vae"), image_size=bundle.image_size, pack=bundle.latent_pack, device=device
     )
+
+
+def load_scene_clip(bundle: Bundle, *, device: str = "cpu") -> ClipEncoder:
+    """The encoder that a scene keeps for its gradients, its own weights frozen."""
+    from lift3d_ray.models import clip
+
+    encoder = clip.load_clip(bundle.path("clip"), device=device)
+    encoder.model.requires_grad_(False)
+    return encoder
 
 
 def load_pose(bundle: Bundle) -> PoseRegressor | None:

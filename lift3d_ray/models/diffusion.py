@@ -129,16 +129,14 @@ class DiffusionPrior:
             raise ValueError(f"timesteps must lie in [0, {steps}), got {timesteps_B.tolist()}")
 
     def _predict_text(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
-        prompts, guided = query.prompts, query.guidance_scale != 1.0
+        guided = query.guidance_scale != 1.0
         hint = None
         if query.disparity_B1HW is not None:
             hint = torch.from_numpy(query.disparity_B1HW).to(noisy.device, noisy.dtype).repeat(1, 3, 1, 1)
         if guided:
-            prompts = (*prompts, *query.negative_prompts)
             noisy, timesteps = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
             hint = None if hint is None else torch.cat([hint, hint])
-        assert self._embed is not None
-        states = self._embed(prompts, query.learned).to(noisy.device, noisy.dtype)
+        states = self._states(query, guided=guided).to(noisy.device, noisy.dtype)
         down, mid = self._control(noisy, timesteps, states, hint)
         output: Tensor = self._unet(
             noisy,
@@ -148,6 +146,15 @@ class DiffusionPrior:
             mid_block_additional_residual=mid,
         ).sample
         return _guide(output, query.guidance_scale)
+
+    def _states(self, query: NoiseQuery, *, guided: bool) -> Tensor:
+        """(B, L, D) embeddings of the prompts, blended where the query asks; those of the negative ones behind them."""
+        assert self._embed is not None
+        states = self._embed(query.prompts, query.learned)
+        if query.blend is not None:
+            share_B11 = torch.from_numpy(query.blend.share_B).to(states)[:, None, None]
+            states = states.lerp(self._embed(query.blend.prompts, query.learned), share_B11)
+        return torch.cat([states, self._embed(query.negative_prompts)]) if guided else states
 
     def _control(
         self, noisy: Tensor, timesteps: Tensor, states: Tensor, hint: Tensor | None

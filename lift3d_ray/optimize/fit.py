@@ -19,7 +19,7 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.novel import novel_losses
-from lift3d_ray.optimize.rendering import render_step, sharpness
+from lift3d_ray.optimize.rendering import jittered, render_step, sharpness
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import FitState, refine_grid, refresh_occupancy
 from lift3d_ray.recipes import Recipe
@@ -165,9 +165,10 @@ def _reference_losses(scene: Scene, state: FitState, recipe: Recipe, done: float
     chosen = chosen.to(rays.alpha_P.device)
     # One random colour behind both sides: what is not covered must be seen through.
     background = torch.rand(3, generator=state.generator).to(rays.rgb_P3)
-    rendered = render_step(
-        state, rays.origins_P3[chosen], rays.directions_P3[chosen], recipe, done, background=background
+    origins, directions = jittered(
+        rays.origins_P3[chosen], rays.directions_P3[chosen], recipe.optimize.reference_jitter, state.generator
     )
+    rendered = render_step(state, origins, directions, recipe, done, background=background)
     alpha = rays.alpha_P[chosen]
     wanted = rays.rgb_P3[chosen] * alpha[:, None] + background * (1 - alpha[:, None])
     losses = {

@@ -26,9 +26,11 @@ from lift3d_ray.guidance.sds import (
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.likeness import estimate_loss, render_losses, views_for_clip
 from lift3d_ray.optimize.rendering import render_novel
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import Drawn, FitState
+from lift3d_ray.optimize.surface import relit_pictures, surface_losses
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.types import Float32
 
@@ -56,14 +58,19 @@ def novel_losses(
     else:
         azimuth, elevation = _draw_cameras(state, recipe, done)
         rendered, picture = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
+        if done >= recipe.optimize.shading.after:
+            picture = relit_pictures(state, recipe, rendered, codec.image_size, azimuth, elevation)
         losses = {}
         if recipe.guidance:
             views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
-            losses = _distil(state, recipe, prior, codec, schedule, views, picture, done)
+            losses = _distil(scene, state, recipe, prior, codec, schedule, views, picture, done)
+    losses |= render_losses(scene, recipe, picture, azimuth)
+    losses |= surface_losses(state, recipe, rendered, azimuth, elevation)
     return losses | _regularize(rendered, recipe, done)
 
 
 def _distil(
+    scene: Scene,
     state: FitState,
     recipe: Recipe,
     prior: NoisePredictor,
@@ -73,12 +80,14 @@ def _distil(
     picture_B3SS: Tensor,
     done: float,
 ) -> dict[str, Tensor]:
-    """Score distillation: the prior cleans the noised render, the render follows."""
-    weights = recipe.losses
-    wants_latent_gradient = weights.latent > 0
+    """Score distillation: the prior cleans the noised render, the render follows, or CLIP judges what came of it."""
+    weights, views_at = recipe.losses, views.azimuth_deg_B
+    low, high = _timestep_range(recipe, done)
+    timesteps = draw_timesteps(schedule, low, high, len(views_at), state.generator)
+    for_clip = views_for_clip(scene, recipe, schedule, timesteps, views_at)
+    wants_latent_gradient = weights.latent > 0 or bool(for_clip.any())
     with torch.set_grad_enabled(wants_latent_gradient):
         latents = codec.encode(picture_B3SS if wants_latent_gradient else picture_B3SS.detach())
-    low, high = _timestep_range(recipe, done)
     started = time.perf_counter()
     clean = ask_prior(
         latents.detach().float().cpu().numpy(),
@@ -86,18 +95,24 @@ def _distil(
         recipe.guidance,
         prior,
         schedule,
-        timesteps_B=draw_timesteps(schedule, low, high, len(latents), state.generator),
+        timesteps_B=timesteps,
         noise_BCHW=torch.randn(tuple(latents.shape), generator=state.generator).numpy(),
     )
     state.count_prior(time.perf_counter() - started, clean.batch_size)
     estimate = torch.from_numpy(clean.latents_BCHW).to(latents)
     losses = {}
+    if for_clip.any():
+        judged = estimate_loss(scene, codec, latents[for_clip], estimate[for_clip], views_at[for_clip.numpy()])
+        losses["clip_denoised"] = weights.clip_denoised * float(for_clip.float().mean()) * judged
+    if for_clip.all():
+        return losses
+    left, share = ~for_clip, float((~for_clip).float().mean())
     if weights.latent:
-        losses["sds_latent"] = weights.latent * latent_loss(latents, estimate)
+        losses["sds_latent"] = share * weights.latent * latent_loss(latents[left], estimate[left])
     if weights.image:
         with torch.no_grad():
-            target = codec.decode(estimate)
-        losses["sds_image"] = weights.image * image_loss(picture_B3SS, target)
+            target = codec.decode(estimate[left])
+        losses["sds_image"] = share * weights.image * image_loss(picture_B3SS[left], target)
     return losses
 
 
@@ -138,7 +153,14 @@ def _describe(
     scene: Scene, azimuth_B: Float32, elevation_B: Float32, rendered: RenderedRays, recipe: Recipe, size: int
 ) -> NovelViews:
     """What the prior is told about these views."""
-    prompts = view_prompts(scene.caption, azimuth_B, elevation_B, reference_view=scene.reference_view)
+    prompts = view_prompts(
+        scene.caption,
+        azimuth_B,
+        elevation_B,
+        reference_view=scene.reference_view,
+        back_negative=recipe.optimize.back_negative,
+        blended=recipe.optimize.blend_prompts,
+    )
     return NovelViews(
         prompts=prompts.prompts,
         negative_prompts=prompts.negative_prompts,
@@ -147,6 +169,7 @@ def _describe(
         reference=scene.reference,
         disparity_B1HW=_disparity(rendered, recipe, size),
         learned=scene.learned,
+        blend=prompts.blend,
     )
 
 

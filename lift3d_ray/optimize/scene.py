@@ -15,6 +15,7 @@ from torch import Tensor
 from lift3d_ray.cameras import orbit_c2w, pixel_rays
 from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
+from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.types import CoarseShape, Float32, LearnedToken, Perception, ReferencePose, Subject, ViewReference
@@ -57,6 +58,7 @@ class Scene:
         reference: the subject over white, as a view-conditioned prior takes it.
         coarse: the guessed solid behind the photo, or None without a model for it.
         learned: the learned tokens that the caption names.
+        likeness: what CLIP knows the subject by, in recipes that ask it.
     """
 
     perception: Perception
@@ -68,6 +70,7 @@ class Scene:
     reference: ViewReference
     coarse: CoarseShape | None = None
     learned: tuple[LearnedToken, ...] = ()
+    likeness: Likeness | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
@@ -88,6 +91,7 @@ def prepare_scene(
     reference: ViewReference,
     coarse: CoarseShape | None = None,
     *,
+    likeness: Likeness | None = None,
     device: torch.device | str = "cpu",
 ) -> Scene:
     """Everything that does not change from step to step."""
@@ -102,6 +106,7 @@ def prepare_scene(
         reference_view=view,
         reference=reference,
         coarse=coarse,
+        likeness=likeness,
     )
 
 

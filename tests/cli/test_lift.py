@@ -45,7 +45,7 @@ class Calls:
         bundle = SimpleNamespace(name="toybox", digest="b1")
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
-        monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: "tools")
+        monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: "tools")
         monkeypatch.setattr(lift3d_ray.best_of, "lift_best", self.lift)
         monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
 

@@ -60,3 +60,37 @@ def test_arrays_of_one_length_are_wanted() -> None:
     assert len(view_prompts("a cat", np.zeros(3, np.float32), np.zeros(3), reference_view=None).prompts) == 3
     with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
         view_prompts("a cat", [0, 1], [0], reference_view=None)
+
+
+def test_blended_prompts_turn_from_front_to_side_to_back() -> None:
+    azimuths = (0.0, 22.5, -22.5, 90.0, 135.0, 180.0, 20.0)
+    elevations = (10.0,) * 6 + (80.0,)
+    made = view_prompts(
+        "a mug", azimuths, elevations, reference_view=None, negative="dull", back_negative="face", blended=True
+    )
+    assert made.blend is not None
+    got = list(zip(made.prompts, made.blend.prompts, made.blend.share_B.tolist(), strict=True))
+    front, side, back, top = (f"a mug, {view} view" for view in ("front", "side", "back", "top"))
+    assert got == [
+        (front, side, 0.0),
+        (front, side, 0.25),
+        (front, side, 0.25),
+        (front, side, 1.0),
+        (side, back, 0.5),
+        (side, back, 1.0),
+        (top, top, 0.0),
+    ]
+    assert made.negative_prompts == ("dull",) * 5 + ("dull, face", "dull")
+
+
+def test_prompts_switch_unless_told_to_blend() -> None:
+    assert view_prompts("a mug", (30.0,), (0.0,), reference_view=None).blend is None
+
+
+def test_blends_too_know_which_side_the_photo_shows() -> None:
+    made = view_prompts("a mug", (0.0, 90.0), (0.0, 0.0), reference_view=View.SIDE, blended=True)
+    assert made.blend is not None
+    assert list(zip(made.prompts, made.blend.prompts, made.blend.share_B.tolist(), strict=True)) == [
+        ("a mug, front view", "a mug, side view", 1.0),
+        ("a mug, side view", "a mug, back view", 1.0),
+    ]

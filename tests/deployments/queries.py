@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lift3d_ray.types import Float32, NoiseQuery, ViewConditioning
+from lift3d_ray.types import Float32, NoiseQuery, PromptBlend, ViewConditioning
 
 SHAPE = (4, 8, 8)
 
@@ -21,6 +21,7 @@ def query(
     view: bool = False,
     depth: bool = False,
     tokens: bool = False,
+    blend: bool = False,
     shape: tuple[int, ...] = SHAPE,
     prompt: str = "a mug",
 ) -> NoiseQuery:
@@ -39,4 +40,5 @@ def query(
         negative_prompts=("",) * rows,
         view=conditioning if view else None,
         disparity_B1HW=rng.random((rows, 1, 16, 16), dtype=np.float32) if depth else None,
+        blend=PromptBlend(prompts=("a cup",) * rows, share_B=rng.random(rows, dtype=np.float32)) if blend else None,
     )

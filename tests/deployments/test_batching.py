@@ -39,10 +39,16 @@ def batcher(
 
 
 def test_merging_and_splitting_is_a_round_trip() -> None:
-    queries = [query(seed, rows, view=True, tokens=True, depth=True) for seed, rows in ((1, 2), (2, 1), (3, 4))]
+    queries = [
+        query(seed, rows, view=True, tokens=True, depth=True, blend=True) for seed, rows in ((1, 2), (2, 1), (3, 4))
+    ]
     merged = merge(queries)
     assert merged.noisy_latents_BCHW.shape == (7, *SHAPE)
     assert merged.prompts == ("a mug",) * 7
+    assert merged.blend is not None
+    assert merged.blend.prompts == ("a cup",) * 7
+    shares = [asked.blend.share_B for asked in queries if asked.blend is not None]
+    np.testing.assert_array_equal(merged.blend.share_B, np.concatenate(shares))
     assert merged.view is not None
     tokens = [asked.view.image_tokens_BTD for asked in queries if asked.view is not None]
     np.testing.assert_array_equal(merged.view.image_tokens_BTD, np.concatenate(tokens))  # type: ignore[arg-type]
@@ -81,6 +87,7 @@ def test_only_queries_of_a_kind_share_a_pass() -> None:
         query(view=True),
         query(view=True, tokens=True),
         query(depth=True),
+        query(blend=True),
         query(shape=(4, 4, 4)),
     ]
     assert len({group_of(kind) for kind in kinds}) == len(kinds)

@@ -27,7 +27,7 @@ from lift3d_ray.toybox.training.priors import (
     new_view_unet,
 )
 from lift3d_ray.toybox.training.tokenizers import write_clip_tokenizer
-from lift3d_ray.types import DenoisingQuery, LearnedToken, NoiseQuery, ViewConditioning
+from lift3d_ray.types import DenoisingQuery, LearnedToken, NoiseQuery, PromptBlend, ViewConditioning
 
 SIDE = 8
 IMAGE_WIDTH = 6
@@ -126,6 +126,24 @@ def _row(query: NoiseQuery, row: int) -> NoiseQuery:
         view=view,
         disparity_B1HW=None if query.disparity_B1HW is None else query.disparity_B1HW[part],
     )
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_blend_is_between_its_prompts(prior: DiffusionPrior, scale: float) -> None:
+    query = _query(scale=scale)
+    other = ("a green tree", "a cake")
+
+    def ask(*shares: float) -> np.ndarray:
+        blend = PromptBlend(prompts=other, share_B=np.array(shares, dtype=np.float32))
+        return prior.predict_noise(replace(query, blend=blend)).noise_BCHW
+
+    first, second = prior.predict_noise(query).noise_BCHW, prior.predict_noise(replace(query, prompts=other)).noise_BCHW
+    np.testing.assert_allclose(ask(0.0, 0.0), first, atol=1e-5)
+    np.testing.assert_allclose(ask(1.0, 1.0), second, atol=1e-5)
+    mixed = ask(0.0, 0.5)
+    np.testing.assert_allclose(mixed[0], first[0], atol=1e-5)
+    assert np.abs(mixed[1] - first[1]).max() > 1e-5
+    assert np.abs(mixed[1] - second[1]).max() > 1e-5
 
 
 def test_every_conditioning_changes_the_answer(prior: DiffusionPrior) -> None:

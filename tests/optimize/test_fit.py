@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,22 @@ import pytest
 import torch
 
 from lift3d_ray.cameras import orbit_c2w
-from lift3d_ray.errors import OptimizationFailed
+from lift3d_ray.errors import ConfigError, OptimizationFailed
 from lift3d_ray.field.render import render_view
+from lift3d_ray.guidance.clip_d import likeness
 from lift3d_ray.optimize import Fitted, Scene, fit, prepare_scene
+from lift3d_ray.optimize.rendering import jittered
 from lift3d_ray.optimize.scene import view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
-from lift3d_ray.recipes import Quality, Recipe, make_it_3d
+from lift3d_ray.recipes import (
+    Conditioning,
+    GuidanceTerm,
+    LossWeights,
+    Quality,
+    Recipe,
+    ShadingConfig,
+    make_it_3d,
+)
 from lift3d_ray.toybox import ToyObject, render
 from lift3d_ray.types import NoisePrediction, NoiseQuery, Progress, ReferencePose
 from tests.scenes import SCHEDULE, SIZE, PixelCodec, ToyPrior, toy_perception
@@ -145,10 +156,13 @@ def test_without_a_prior_novel_views_are_still_regularised(scene: tuple[ToyObjec
 
 class _CountingPrior:
     def __init__(self, prior: ToyPrior) -> None:
-        self._prior, self.batches = prior, []  # type: ignore[var-annotated]
+        self._prior = prior
+        self.batches: list[int] = []
+        self.told: list[tuple[str, str]] = []
 
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         self.batches.append(len(query.noisy_latents_BCHW))
+        self.told.extend(zip(query.prompts, query.negative_prompts, strict=True))
         return self._prior.predict_noise(query)
 
 
@@ -184,3 +198,145 @@ def test_densities_move_at_their_own_rate(scene: tuple[ToyObject, Scene]) -> Non
     assert moved[1.0][0] > 0
     assert moved[0.0][0] == 0
     torch.testing.assert_close(moved[0.25][1:], moved[1.0][1:])
+
+
+class _Colours:
+    """An encoder that sees the mean colour of each quarter of a picture."""
+
+    def embed_images(self, images_B3HW: torch.Tensor) -> torch.Tensor:
+        quarters = torch.nn.functional.adaptive_avg_pool2d(images_B3HW, 2).flatten(1)
+        return torch.nn.functional.normalize(quarters - 0.4, dim=-1)
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.ones(len(texts), 12), dim=-1)
+
+
+def _with_likeness(scene: Scene) -> Scene:
+    return replace(scene, likeness=likeness(_Colours(), torch.full((3, SIZE, SIZE), 0.9), scene.caption))
+
+
+def _moved(scene: Scene, prior: object, plain: Recipe, changed: Recipe) -> tuple[float, float]:
+    """How far one step's densities and colours end from where the plain recipe takes them."""
+    one, two = (_fit(scene, recipe, prior).field.values_V4.detach() for recipe in (plain, changed))
+    moved = (one - two).abs()
+    return float(moved[:, 0].max()), float(moved[:, 1:].max())
+
+
+@pytest.mark.parametrize("name", ["clip_denoised", "clip_image", "clip_text"])
+def test_clip_pulls_density_and_colour(scene: tuple[ToyObject, Scene], name: str) -> None:
+    toy, prepared = scene
+    plain = _recipe(1)
+    # One step with novel views, at timesteps that are CLIP's.
+    plain = replace(plain, optimize=replace(plain.optimize, warmup_steps=0, timestep_start=(0.2, 0.3)))
+    asking = replace(plain, losses=replace(plain.losses, **{name: 5.0}))
+    known, prior = _with_likeness(prepared), ToyPrior(toy, AZIMUTH)
+    assert min(_moved(known, prior, plain, asking)) > 0
+    assert name in _fit(known, asking, prior).losses
+
+
+def test_clip_judges_small_timesteps_in_the_place_of_distillation(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    known, prior = _with_likeness(prepared), ToyPrior(toy, AZIMUTH)
+    # The first step, whose views are all near the photo: backs are distilled at any timestep.
+    recipe = _recipe(1)
+    recipe = replace(
+        recipe,
+        optimize=replace(recipe.optimize, warmup_steps=0, azimuth_start_deg=30.0),
+        losses=replace(recipe.losses, clip_denoised=1.0),
+    )
+    small = replace(recipe.optimize, timestep_start=(0.2, 0.3), timestep_end=(0.2, 0.3))
+    large = replace(recipe.optimize, timestep_start=(0.6, 0.7), timestep_end=(0.6, 0.7))
+    by_clip = _fit(known, replace(recipe, optimize=small), prior).losses
+    distilled = _fit(known, replace(recipe, optimize=large), prior).losses
+    assert "clip_denoised" in by_clip
+    assert "sds_image" not in by_clip
+    assert "sds_image" in distilled
+    assert "clip_denoised" not in distilled
+
+
+def test_surface_losses_make_the_surface_smoother(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    plain, prior = _recipe(16), ToyPrior(toy, AZIMUTH)
+    tiny, strong = (
+        _fit(prepared, replace(plain, losses=replace(plain.losses, orientation=w, smooth_normals=w)), prior).losses
+        for w in (1e-6, 1.0)
+    )
+    assert strong["orientation"] < tiny["orientation"] * 1e6
+    assert strong["smooth_normals"] < 0.9 * tiny["smooth_normals"] * 1e6
+
+
+def test_light_starts_after_its_share_of_the_steps(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    prior, plain = ToyPrior(toy, AZIMUTH), _recipe(4)
+
+    def lit_after(share: float) -> Recipe:
+        shading = ShadingConfig(after=share, albedo=0.0, lambertian=1.0, textureless=0.0)
+        return replace(plain, optimize=replace(plain.optimize, warmup_steps=0, shading=shading))
+
+    never = _fit(prepared, lit_after(1.0), prior).field.values_V4
+    unlit = replace(plain, optimize=replace(plain.optimize, warmup_steps=0))
+    torch.testing.assert_close(never, _fit(prepared, unlit, prior).field.values_V4, rtol=0, atol=0)
+    assert min(_moved(prepared, prior, lit_after(1.0), lit_after(0.5))) > 0
+    assert min(_moved(prepared, prior, lit_after(0.5), lit_after(0.0))) > 0
+
+
+def test_the_photo_s_camera_trembles_only_when_told(scene: tuple[ToyObject, Scene]) -> None:
+    origins, directions = torch.zeros(4, 3), torch.ones(4, 3)
+    generator = torch.Generator().manual_seed(0)
+    assert jittered(origins, directions, 0.0, generator) == (origins, directions)
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
+    moved, turned = jittered(origins, directions, 0.01, generator)
+    assert 0 < float(moved.abs().max()) < 0.05
+    assert 0 < float((turned - directions).abs().max()) < 0.05
+    assert bool((moved == moved[0]).all())
+    recipe = replace(_recipe(2), guidance=())
+    shaken = replace(recipe, optimize=replace(recipe.optimize, reference_jitter=0.002))
+    assert min(_moved(scene[1], None, recipe, shaken)) > 0
+
+
+def test_backs_are_told_what_not_to_show(scene: tuple[ToyObject, Scene]) -> None:
+    toy, prepared = scene
+    prior = _CountingPrior(ToyPrior(toy, AZIMUTH))
+    recipe = _recipe(4)
+    recipe = replace(
+        recipe, optimize=replace(recipe.optimize, warmup_steps=0, azimuth_start_deg=180.0, back_negative="face")
+    )
+    _fit(prepared, recipe, prior)
+    told = {prompt.rsplit(", ", 1)[1]: negative for prompt, negative in prior.told}
+    assert told.pop("back view") == "face"
+    assert set(told.values()) == {""}
+
+
+class _NotingPrior:
+    """Has no opinion, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[NoiseQuery] = []
+
+    def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+        self.asked.append(query)
+        return NoisePrediction(noise_BCHW=np.zeros_like(query.noisy_latents_BCHW))
+
+
+def test_only_the_text_prior_is_asked_for_blends_and_only_when_told(scene: tuple[ToyObject, Scene]) -> None:
+    both = (
+        GuidanceTerm(conditioning=Conditioning.TEXT, scale=1.0),
+        GuidanceTerm(conditioning=Conditioning.VIEW, scale=1.0),
+    )
+    plain = replace(_recipe(1), guidance=both, optimize=replace(_recipe(1).optimize, warmup_steps=0))
+    told = replace(plain, optimize=replace(plain.optimize, blend_prompts=True))
+    switching, blending = _NotingPrior(), _NotingPrior()
+    _fit(scene[1], plain, switching)
+    _fit(scene[1], told, blending)
+    assert [query.blend is None for query in switching.asked] == [True, True]
+    assert [query.blend is None for query in blending.asked] == [False, True]
+
+
+def test_recipes_ask_clip_by_their_weights() -> None:
+    assert not LossWeights().ask_clip
+    assert LossWeights(clip_text=0.1).ask_clip
+
+
+def test_chances_of_finishes_sum_to_one() -> None:
+    with pytest.raises(ConfigError, match="sum to 1"):
+        ShadingConfig(albedo=0.9)
