@@ -9,10 +9,12 @@ from lift3d_ray.errors import ConfigError
 _OPENING = frozenset(["a", "an", "the", "some", "one", "two", "three", "this", "that"])
 # What follows these says more about the thing, or about something else.
 _CLOSING = frozenset({
-    *("with", "without", "on", "in", "inside", "at", "of", "from", "by", "for", "to", "and", "or", "that", "which"),
+    *("with", "without", "on", "in", "inside", "at", "of", "from", "by", "for", "to", "that", "which"),
     *("who", "under", "over", "near", "next", "beside", "behind", "against", "made", "holding", "wearing", "sitting"),
     *("standing", "lying", "is", "are", "has"),
 })  # fmt: skip
+# These part two things, as in "a dog and a cat", or join what is said of one: "a red and white cup".
+_JOINING = frozenset({"and", "or"})
 _PARTS = re.compile(r"[^\s,.;:()<>]+|[,.;:()]")
 
 
@@ -30,8 +32,12 @@ def find_keyword(caption: str) -> str:
     """
     parts: list[str] = _PARTS.findall(caption)
     found = ""
-    for part in parts:
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
         closes = part.lower() in _CLOSING or part in ",.;:()"
+        if part.lower() in _JOINING:
+            if following.lower() not in _OPENING:
+                continue
+            closes = True
         if found and closes:
             break
         if not closes and part.lower() not in _OPENING:

@@ -18,6 +18,8 @@ from lift3d_ray.toybox.attributes import random_caption
         ("a cup of coffee", "cup"),
         ("two dogs that are standing in the grass", "dogs"),
         ("an object", "object"),
+        ("a yellow and white snowman", "snowman"),
+        ("a dog and a cat", "dog"),
         ("hot air balloon", "balloon"),
         ("the teddy bear, sitting", "bear"),
         ("in the house", "house"),
