@@ -170,7 +170,8 @@ class TestLearnedToken:
 
 class TestDenoisingQuery:
     def query(self, **changes: Any) -> types.DenoisingQuery:
-        return dataclasses.replace(samples()[types.DenoisingQuery], **changes)
+        query: types.DenoisingQuery = dataclasses.replace(samples()[types.DenoisingQuery], **changes)
+        return query
 
     @pytest.mark.parametrize(
         ("changes", "complaint"),

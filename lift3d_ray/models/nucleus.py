@@ -43,4 +43,4 @@ def nucleus_draws(nucleus: float, seed: int) -> LogitsProcessorList:
     from transformers import LogitsProcessorList, TopPLogitsWarper
 
     generator = torch.Generator().manual_seed(seed)
-    return LogitsProcessorList([TopPLogitsWarper(nucleus), GumbelNoise(generator)])  # type: ignore[list-item]
+    return LogitsProcessorList([TopPLogitsWarper(nucleus), GumbelNoise(generator)])

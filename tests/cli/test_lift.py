@@ -98,7 +98,9 @@ def test_without_a_picture_the_prompt_is_drawn(
     monkeypatch.setattr(lift3d_ray.guidance.drawing, "draw_photo", draw)
     parts = {name: name for name in ("prior", "clip", "codec", "schedule")}
     monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(**parts))
-    monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, device: SimpleNamespace(**parts))
+    monkeypatch.setattr(
+        lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: SimpleNamespace(**parts)
+    )
     assert main(["lift", "--prompt", " a  red mug", "--out", str(tmp_path / "out"), "--seed", "5"]) == 0
     seed = picture_seed(5, prompt_digest("a red mug"))
     assert asked == {"prompt": "a red mug", "models": ("prior", "clip", "codec", "schedule"), "seed": seed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def test_the_official_model_says_the_same(captioner: BlipCaptioner, folder: Path
 def undecided(folder: Path) -> BlipCaptioner:
     """A captioner to which most words are about as likely."""
     captioner = load_captioner(folder)
-    decoder = captioner.model.text_decoder.get_output_embeddings()
+    text_decoder: Any = captioner.model.text_decoder
+    decoder = text_decoder.get_output_embeddings()
     with torch.no_grad():
         decoder.weight.mul_(0.02)
     return captioner

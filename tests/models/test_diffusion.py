@@ -391,7 +391,7 @@ def test_the_gradient_is_that_of_the_loss_and_of_nothing_but_the_token(prior: Di
     step = 0.05
 
     def total(sign: int) -> float:
-        moved = LearnedToken(vectors_TD=token.vectors_TD + sign * step * direction)
+        moved = LearnedToken(vectors_TD=np.asarray(token.vectors_TD + sign * step * direction, dtype=np.float32))
         return float(prior.denoising_gradient(_denoising(3, f"a red {moved.word}", moved)).losses_B.sum())
 
     assert (total(1) - total(-1)) / (2 * step) == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
