@@ -47,7 +47,7 @@ def estimate_depth(subject: Subject, depth_estimator: DepthEstimator) -> Float32
     mask_HW: Bool = subject.alpha_HW > 0.5
     if not mask_HW.any():
         return np.zeros(mask_HW.shape, dtype=np.float32)
-    raw_HW = _estimate_closely(subject.over(1.0), mask_HW, depth_estimator)
+    raw_HW = estimate_closely(subject.over(1.0), mask_HW, depth_estimator)
     side = min(mask_HW.shape)
     rim_px = max(1, round(_RIM_PART * side))
     inside_HW = _inside(mask_HW, rim_px)
@@ -60,8 +60,20 @@ def estimate_depth(subject: Subject, depth_estimator: DepthEstimator) -> Float32
     return np.where(mask_HW, unit_HW, 0.0).astype(np.float32)
 
 
-def _estimate_closely(rgb_HWC: UInt8, mask_HW: Bool, depth_estimator: DepthEstimator) -> Float32:
-    """(H, W) raw estimates of the square around the mask, shown by itself; 0 outside of it."""
+def estimate_closely(rgb_HWC: UInt8, mask_HW: Bool, depth_estimator: DepthEstimator) -> Float32:
+    """What the estimator says of the square around the mask, shown by itself, where the subject fills it.
+
+    Args:
+        rgb_HWC: (H, W, 3) uint8, the subject over white.
+        mask_HW: (H, W) the subject, not empty.
+        depth_estimator: DPT or alike.
+
+    Returns:
+        (H, W) float32 raw disparity, 0 outside of the square.
+
+    Raises:
+        BundleError: the estimator answered with another size or with numbers that are not finite.
+    """
     rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
     low = np.array([rows[0], columns[0]])
     high = np.array([rows[-1], columns[-1]]) + 1

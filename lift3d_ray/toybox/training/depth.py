@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lift3d_ray.conditioning.depth import SHOWN_FILL
+from lift3d_ray.conditioning.depth import SHOWN_FILL, estimate_closely
 from lift3d_ray.models.coarse import SIDE
 from lift3d_ray.models.conv_vision import with_conv_tower
 from lift3d_ray.models.depth import DptDepth
@@ -286,9 +286,10 @@ def crop_subjects(
     else:
         moved = 1 + F.grid_sample(rgb - 1, grid, align_corners=False)
     cover = F.grid_sample(alpha, grid, align_corners=False)
-    exact = F.grid_sample(torch.cat([known, alpha], 1), grid, mode="nearest", align_corners=False)
-    mask = ((exact[:, 0] > 0) & (exact[:, 1] >= 0.5)).float()
-    return moved, cover, exact[:, 0], mask
+    # Blended among known neighbours: the nearest one's value would lie up to half a pixel beside its place.
+    inside = ((known > 0) & (alpha >= 0.5)).float()
+    summed, share = F.grid_sample(torch.cat([known * inside, inside], 1), grid, align_corners=False).unbind(1)
+    return moved, cover, summed / share.clamp(min=1e-6), (share >= 0.5).float()
 
 
 def _boxes(masks_BHW: Bool) -> tuple[np.ndarray, np.ndarray]:
@@ -342,15 +343,19 @@ def _gradient_loss(error_BHW: Tensor, mask_BHW: Tensor) -> Tensor:
 
 
 def correlations(estimator: DptDepth, scenes: DepthSet) -> list[float]:
-    """Pearson correlation of estimate and truth inside each subject's mask, over white, as the lift shows it."""
+    """Pearson correlation of estimate and truth inside each subject's mask, over white, as the lift asks for it.
+
+    Truth stays in its own pixels: brought to the estimator's by the nearest pixel, it correlates with itself by 0.987
+    only when moved by a quarter of a pixel.
+    """
     values = []
-    for start in range(0, len(scenes.rgb_NHWC), 64):
-        pick = np.arange(start, min(start + 64, len(scenes.rgb_NHWC)))
-        images, disparity, mask = plain_crops(scenes, pick)
-        for image, truth, inside in zip(images, disparity, mask, strict=True):
-            if inside.sum() >= 50 and truth[inside].std() > 1e-5:
-                guess = estimator.estimate_disparity(image)
-                values.append(float(np.corrcoef(guess[inside], truth[inside])[0, 1]))
+    for rgb, alpha, disparity in zip(scenes.rgb_NHWC, scenes.alpha_NHW, scenes.disparity_NHW, strict=True):
+        subject, truth = alpha >= 128, disparity.astype(np.float32)
+        inside = subject & (truth > 0)
+        if inside.sum() >= 50 and truth[inside].std() > 1e-5:
+            white = np.where(subject[..., None], rgb, np.uint8(255)) if scenes.framed else rgb
+            guess = estimate_closely(white, subject, estimator)
+            values.append(float(np.corrcoef(guess[inside], truth[inside])[0, 1]))
     return values
 
 
