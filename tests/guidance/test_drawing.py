@@ -65,7 +65,8 @@ def test_the_drawing_that_agrees_best_is_taken_and_enlarged() -> None:
     means = encoder.shown.reshape(5, -1).mean(1)
     assert means.max() - means.min() > 20
     assert photo.rgb_HWC.mean() == pytest.approx(means.min())
-    assert (photo.rgb_HWC.shape, photo.rgb_HWC.dtype) == ((64, 64, 3), np.uint8)
+    assert photo.rgb_HWC.shape == (64, 64, 3)
+    assert photo.rgb_HWC.dtype == np.uint8
     assert (photo.drawn, photo.name, photo.digest, photo.alpha_HW) == (True, "a red mug", "d", None)
 
 
