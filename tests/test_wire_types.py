@@ -90,6 +90,7 @@ def samples() -> dict[type, Any]:
         mesh,
         textured,
         points,
+        types.Candidate(seed=3, fit_db=25.0, likeness=0.9, words=0.6, janus=0.7, score=99.0, kept=True),
         types.Asset(
             mesh=mesh,
             textured=textured,
