@@ -35,7 +35,7 @@ class AllRed:
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         """The noise that leads from red to the query."""
         self.queries.append(query)
-        picture = np.float32(RED)[None, :, None, None] * 2 - 1
+        picture = np.array(RED, np.float32)[None, :, None, None] * 2 - 1
         signal, sigma = SCHEDULE.signal(query.timesteps_B), SCHEDULE.noise(query.timesteps_B)
         noise = (query.noisy_latents_BCHW - signal * picture) / sigma
         return NoisePrediction(noise_BCHW=np.asarray(noise, dtype=np.float32), batch_size=len(noise))
@@ -60,7 +60,9 @@ def scene() -> Scene:
 @pytest.fixture(scope="module")
 def mesh() -> Mesh:
     """A coarse result that is blue where the photo does not look."""
-    return ball(0.6, lambda xyz: np.where(xyz[:, 2:] > 0, np.float32(RED), np.float32(BLUE)), resolution=20)
+    return ball(
+        0.6, lambda xyz: np.where(xyz[:, 2:] > 0, np.array(RED, np.float32), np.array(BLUE, np.float32)), resolution=20
+    )
 
 
 def recipe(config: RefineConfig = CONFIG) -> Recipe:
@@ -97,7 +99,7 @@ def baked(scene: Scene, mesh: Mesh, found: Refined) -> Baked:
 
 def back_error(mesh: Mesh, rgb_N3: Float32) -> float:
     """Mean distance from red behind."""
-    return float(np.abs(rgb_N3[mesh.vertices_N3[:, 2] < -0.2] - np.float32(RED)).mean())
+    return float(np.abs(rgb_N3[mesh.vertices_N3[:, 2] < -0.2] - np.array(RED, np.float32)).mean())
 
 
 def test_a_knowing_prior_colours_the_back(scene: Scene, mesh: Mesh) -> None:

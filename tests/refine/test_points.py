@@ -53,8 +53,8 @@ def test_the_cloud_has_no_gaps(half_red: TexturedPoints) -> None:
 
 def test_the_photo_colours_what_it_sees_and_the_mesh_the_rest(half_red: TexturedPoints) -> None:
     seen = half_red.canonical_N
-    assert half_red.rgb_N3[seen] == pytest.approx(np.tile(np.float32(RED), (seen.sum(), 1)), abs=0.02)
-    assert half_red.rgb_N3[~seen] == pytest.approx(np.tile(np.float32(BLUE), ((~seen).sum(), 1)), abs=0.02)
+    assert half_red.rgb_N3[seen] == pytest.approx(np.tile(np.array(RED, np.float32), (seen.sum(), 1)), abs=0.02)
+    assert half_red.rgb_N3[~seen] == pytest.approx(np.tile(np.array(BLUE, np.float32), ((~seen).sum(), 1)), abs=0.02)
     toward = half_red.xyz_N3 @ orbit_c2w(0, 20)[0, :3, 2] / 0.6
     assert toward[seen].min() > 0
     assert 0.1 < seen.mean() < 0.5
@@ -66,7 +66,7 @@ def test_what_stands_behind_is_not_coloured_by_the_photo() -> None:
     front, back = ball(0.25, flat(*RED), centre=(0, 0, 0.5)), ball(0.25, flat(*BLUE), centre=(0, 0, -0.5))
     points = cloud_of(joined(front, back), joined(front, back))
     behind = points.xyz_N3[:, 2] < 0
-    blue = np.abs(points.rgb_N3 - np.float32(BLUE)).max(axis=1) < 0.05
+    blue = np.abs(points.rgb_N3 - np.array(BLUE, np.float32)).max(axis=1) < 0.05
     assert blue[behind].mean() > 0.97
     assert not blue[~behind].any()
 
