@@ -59,6 +59,7 @@ def test_every_import_is_declared() -> None:
 def test_no_dependency_is_idle() -> None:
     used = {target.split(".")[0] for path in modules().values() for target in imports(path.read_text(encoding="utf-8"))}
     distributions = metadata.packages_distributions()
+    # A module that is one compiled file is not in that list: it goes by its own name.
     owners = {normal(owner) for top in used for owner in distributions.get(top, [top])}
     # segment-anything imports torchvision without declaring it.
     assert declared() - owners == {"torchvision"}

@@ -108,8 +108,9 @@ def test_changes_reach_what_the_photo_does_not_show() -> None:
     found, view = changed(mesh, 0.2)
     got = bake(mesh, found, view, RECIPE)
     back = mesh.vertices_N3[:, 2] < -0.1
-    mixed = np.array([0.3, 0.3, 0.7], np.float32)
-    assert got.mesh.colors_N3[back] == pytest.approx(np.tile(mixed, (back.sum(), 1)), abs=0.01)
+    assert got.mesh.colors_N3[back] == pytest.approx(
+        np.tile(np.array([0.3, 0.3, 0.7], np.float32), (back.sum(), 1)), abs=0.01
+    )
     front = mesh.normals_N3[:, 2] > 0.5
     np.testing.assert_allclose(got.mesh.colors_N3[front], mesh.colors_N3[front], atol=1e-3)
     behind = got.points.xyz_N3[:, 2] < -0.1

@@ -60,8 +60,9 @@ def scene() -> Scene:
 @pytest.fixture(scope="module")
 def mesh() -> Mesh:
     """A coarse result that is blue where the photo does not look."""
-    red, blue = np.array(RED, np.float32), np.array(BLUE, np.float32)
-    return ball(0.6, lambda xyz: np.where(xyz[:, 2:] > 0, red, blue), resolution=20)
+    return ball(
+        0.6, lambda xyz: np.where(xyz[:, 2:] > 0, np.array(RED, np.float32), np.array(BLUE, np.float32)), resolution=20
+    )
 
 
 def recipe(config: RefineConfig = CONFIG) -> Recipe:
