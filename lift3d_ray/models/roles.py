@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lift3d_ray.types import Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
+from lift3d_ray.types import ColoredPoints, Float32, MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery, UInt8
 
 
 class Segmenter(Protocol):
@@ -57,6 +57,14 @@ class NoisePredictor(Protocol):
 
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
         """The guided noise prediction for every latent of the query."""
+        ...
+
+
+class PointCloudGuesser(Protocol):
+    """Guesses a subject's surface from one picture (Point-E: Nichol et al. 2022)."""
+
+    def guess_points(self, rgb_HWC: UInt8, *, seed: int) -> ColoredPoints:
+        """The coloured surface points of the subject of an (S, S, 3) uint8 crop over white; a seed, a cloud."""
         ...
 
 
