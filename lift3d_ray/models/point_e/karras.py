@@ -79,7 +79,8 @@ def denoiser_of(
     def clean(x_BCN: Tensor, sigma: float, condition: Tensor | None, low_res: Tensor | None) -> Tensor:
         timesteps_B = x_BCN.new_full((len(x_BCN),), diffusion.timestep(sigma))
         output = network(x_BCN / math.sqrt(1 + sigma**2), timesteps_B, condition, low_res)
-        return (x_BCN - sigma * output[:, : x_BCN.shape[1]]).clamp(-1, 1)
+        guess: Tensor = x_BCN - sigma * output[:, : x_BCN.shape[1]]
+        return guess.clamp(-1, 1)
 
     if condition_BTD is None or guidance_scale == 0:
         return lambda x, sigma: clean(x, sigma, None, low_res_BCM)

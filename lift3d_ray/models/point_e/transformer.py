@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +123,8 @@ class PointTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        width, place = config.width, {"device": device, "dtype": dtype}
+        width = config.width
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         spread = config.init_scale / math.sqrt(width)
         self.time_embed = _Mlp(width, spread, device=device, dtype=dtype)
         self.ln_pre = nn.LayerNorm(width, **place)
