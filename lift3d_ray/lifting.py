@@ -18,6 +18,7 @@ import torch
 from lift3d_ray import pose as pose_stage
 from lift3d_ray.conditioning.caption import describe, split_view
 from lift3d_ray.conditioning.depth import estimate_depth
+from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.mesh.rasterize import rasterize
@@ -29,13 +30,14 @@ from lift3d_ray.models.bundle import (
     load_codec,
     load_image_encoder,
     load_noise_schedule,
+    load_point_cloud,
     load_pose,
 )
 from lift3d_ray.models.coarse import CoarseEstimator
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.pose import PoseRegressor
-from lift3d_ray.models.roles import Models, NoisePredictor
+from lift3d_ray.models.roles import Models, NoisePredictor, PointCloudGuesser
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
@@ -43,7 +45,17 @@ from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.subject.crop import crop_subject
 from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
-from lift3d_ray.types import Asset, MaskProposal, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
+from lift3d_ray.types import (
+    Asset,
+    ColoredPoints,
+    MaskProposal,
+    Mesh,
+    Perception,
+    Photo,
+    Progress,
+    ReferencePose,
+    ViewReference,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -63,6 +75,7 @@ class SceneTools:
         pose: reads the pose off the subject; without it the prior is asked.
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
         coarse: guesses the solid behind the photo; without it the silhouette is inflated.
+        point_cloud: guesses the subject's surface as points, for recipes that start from them.
     """
 
     codec: LatentCodec
@@ -72,6 +85,7 @@ class SceneTools:
     pose: PoseRegressor | None = None
     image_encoder: ImageEncoder | None = None
     coarse: CoarseEstimator | None = None
+    point_cloud: PointCloudGuesser | None = None
 
 
 def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
@@ -84,6 +98,7 @@ def load_tools(bundle: Bundle, *, device: str = "cpu") -> SceneTools:
         pose=load_pose(bundle),
         image_encoder=load_image_encoder(bundle, device=device),
         coarse=load_coarse(bundle),
+        point_cloud=load_point_cloud(bundle, device=device),
     )
 
 
@@ -223,7 +238,8 @@ def fit_scene(
         report(Progress(stage="coarse", step=0, steps=1))
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
-    scene = prepare_scene(perception, pose, reference, coarse, device=tools.device)
+        points = _guess_points(perception, recipe, tools, seed=seed)
+    scene = prepare_scene(perception, pose, reference, coarse, points, device=tools.device)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)
@@ -245,6 +261,20 @@ def fit_scene(
 
 def _store_with(checkpoint: Callable[[dict[str, Any]], None]) -> Callable[[FitState], None]:
     return lambda state: checkpoint(state.state_dict())
+
+
+def _guess_points(
+    perception: Perception, recipe: Recipe, tools: SceneTools, *, seed: int
+) -> ColoredPoints | None:
+    """The cloud to start from, where the recipe asks for one."""
+    if not recipe.optimize.cloud_start:
+        return None
+    if tools.point_cloud is None:
+        raise ConfigError(
+            "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "
+            "use another bundle, train one (models train toybox --role point_cloud), or turn the setting off"
+        )
+    return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
 
 
 def _find_pose(

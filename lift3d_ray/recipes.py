@@ -142,6 +142,7 @@ class OptimizeConfig:
             Only asked where there is no coarse solid to start from.
         drawn_views: views drawn once by the prior and then fitted like photos; 0 = score distillation at every step.
         drawing_steps: sampling steps of such a drawing.
+        cloud_start: start from the bundle's point cloud, as Anything-3D does, instead of its coarse solid.
     """
 
     steps: int = 300
@@ -162,6 +163,7 @@ class OptimizeConfig:
     depth_trust: float = 0.5
     drawn_views: int = 0
     drawing_steps: int = 16
+    cloud_start: bool = False
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")

@@ -17,7 +17,7 @@ from lift3d_ray.conditioning.caption import split_view
 from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.types import CoarseShape, Float32, Perception, ReferencePose, Subject, ViewReference
+from lift3d_ray.types import CoarseShape, ColoredPoints, Float32, Perception, ReferencePose, Subject, ViewReference
 
 REFERENCE_PX = 128
 """Side of the reference picture that the rays are drawn from."""
@@ -56,6 +56,7 @@ class Scene:
         reference_view: the side the photo shows, where the caption said so.
         reference: the subject over white, as a view-conditioned prior takes it.
         coarse: the guessed solid behind the photo, or None without a model for it.
+        points: the guessed cloud to start from instead, or None.
     """
 
     perception: Perception
@@ -66,6 +67,7 @@ class Scene:
     reference_view: View | None
     reference: ViewReference
     coarse: CoarseShape | None = None
+    points: ColoredPoints | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
@@ -85,6 +87,7 @@ def prepare_scene(
     pose: ReferencePose,
     reference: ViewReference,
     coarse: CoarseShape | None = None,
+    points: ColoredPoints | None = None,
     *,
     device: torch.device | str = "cpu",
 ) -> Scene:
@@ -100,6 +103,7 @@ def prepare_scene(
         reference_view=view,
         reference=reference,
         coarse=coarse,
+        points=points,
     )
 
 
