@@ -34,6 +34,7 @@ from lift3d_ray.models.bundle import (
     load_codec,
     load_image_encoder,
     load_noise_schedule,
+    load_point_cloud,
     load_pose,
     load_scene_clip,
 )
@@ -42,7 +43,7 @@ from lift3d_ray.models.coarse import CoarseEstimator
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.pose import PoseRegressor
-from lift3d_ray.models.roles import Models, NoisePredictor
+from lift3d_ray.models.roles import Models, NoisePredictor, PointCloudGuesser
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
 from lift3d_ray.optimize.likeness import subject_likeness
@@ -52,7 +53,17 @@ from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.refine import Baked, Refined, bake, refine
 from lift3d_ray.subject.crop import crop_subject
 from lift3d_ray.subject.select import AUTOMATIC, Selection, select_subject
-from lift3d_ray.types import Asset, MaskProposal, Mesh, Perception, Photo, Progress, ReferencePose, ViewReference
+from lift3d_ray.types import (
+    Asset,
+    ColoredPoints,
+    MaskProposal,
+    Mesh,
+    Perception,
+    Photo,
+    Progress,
+    ReferencePose,
+    ViewReference,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -73,6 +84,7 @@ class SceneTools:
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
         coarse: guesses the solid behind the photo; without it the silhouette is inflated.
         clip: what novel views are compared to the photo by, for recipes that ask for it.
+        point_cloud: guesses the subject's surface as points, for recipes that start from them.
     """
 
     codec: LatentCodec
@@ -83,6 +95,7 @@ class SceneTools:
     image_encoder: ImageEncoder | None = None
     coarse: CoarseEstimator | None = None
     clip: ClipEncoder | None = None
+    point_cloud: PointCloudGuesser | None = None
 
 
 def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "cpu") -> SceneTools:
@@ -102,6 +115,7 @@ def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "c
         image_encoder=load_image_encoder(bundle, device=device),
         coarse=load_coarse(bundle),
         clip=load_scene_clip(bundle, device=device) if recipe is not None and recipe.losses.ask_clip else None,
+        point_cloud=load_point_cloud(bundle, device=device),
     )
 
 
@@ -291,9 +305,9 @@ def set_scene(
     checkpoint: Callable[[dict[str, Any]], None] | None = None,
     resume_from: dict[str, Any] | None = None,
 ) -> PreparedScene:
-    """Pose, guessed solid and learnt word of one perceived subject; arguments as of ``optimize``.
+    """Pose, guessed shape and learnt word of one perceived subject; arguments as of ``optimize``.
 
-    The seed is that of the word; the generator serves where the prior is asked for the pose.
+    The seed is that of the cloud and the word; the generator serves where the prior is asked for the pose.
     """
     clock = _Clock()
     likeness = _likeness(perception, recipe, tools)
@@ -305,7 +319,8 @@ def set_scene(
         report(Progress(stage="coarse", step=0, steps=1))
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
-    scene = prepare_scene(perception, pose, reference, coarse, likeness=likeness, device=tools.device)
+        points = _guess_points(perception, recipe, tools, seed=seed)
+    scene = prepare_scene(perception, pose, reference, coarse, points, likeness=likeness, device=tools.device)
     with clock("invert"):
         inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
         if inverted is not None:
@@ -390,6 +405,20 @@ def _likeness(perception: Perception, recipe: Recipe, tools: SceneTools) -> Like
         )
     caption, _ = split_view(perception.caption)
     return subject_likeness(perception.subject, caption, tools.codec, tools.clip)
+
+
+def _guess_points(
+    perception: Perception, recipe: Recipe, tools: SceneTools, *, seed: int
+) -> ColoredPoints | None:
+    """The cloud to start from, where the recipe asks for one."""
+    if not recipe.optimize.cloud_start:
+        return None
+    if tools.point_cloud is None:
+        raise ConfigError(
+            "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "
+            "use another bundle, train one (models train toybox --role point_cloud), or turn the setting off"
+        )
+    return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
 
 
 def _find_pose(

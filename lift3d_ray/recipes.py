@@ -259,6 +259,7 @@ class OptimizeConfig:
             1) at every step.
         back_negative: what the prior is told not to show from behind, such as "face".
         blend_prompts: whether front, side and back prompts turn into each other as a view goes round, or switch.
+        cloud_start: start from the bundle's point cloud, as Anything-3D does, instead of its coarse solid.
     """
 
     steps: int = 300
@@ -284,6 +285,7 @@ class OptimizeConfig:
     reference_jitter: float = 0.0
     back_negative: str = ""
     blend_prompts: bool = False
+    cloud_start: bool = False
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")

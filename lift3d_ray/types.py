@@ -334,6 +334,22 @@ class CoarseShape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColoredPoints:
+    """What a picture says of the subject's surface: points, upright along +Y, in the unit ball.
+
+    Attributes:
+        xyz_N3: (N, 3) float32.
+        rgb_N3: (N, 3) float32 sRGB in [0, 1].
+        faces_photo: whether the picture was taken from azimuth 0, as in the lift's world; otherwise the points are
+            turned about +Y by an unknown angle.
+    """
+
+    xyz_N3: Float32
+    rgb_N3: Float32
+    faces_photo: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReferencePose:
     """How the photo looks at its subject, in the asset's world.
 

@@ -62,6 +62,7 @@ def samples() -> dict[type, Any]:
         reference,
         view,
         types.CoarseShape(filled_SSD=float32(2, 2, 3), back_rgb_SSC=float32(2, 2, 3), depth_reach=1.3),
+        types.ColoredPoints(xyz_N3=float32(5, 3), rgb_N3=float32(5, 3), faces_photo=False),
         types.NoiseQuery(
             noisy_latents_BCHW=float32(1, 4, 2, 2),
             timesteps_B=np.array([7]),

@@ -1,4 +1,4 @@
-"""A first guess of the field from one picture: a guessed solid, or silhouette and relative depth and nothing else.
+"""A first guess of the field from one picture: a guessed solid, a guessed cloud, or silhouette and relative depth.
 
 The silhouette's cone inside the unit ball is the *hull*: outside it there is certainly no matter. Inside, the guess is
 an inflated silhouette: as deep, at every pixel, as the widest disc of the mask that covers that pixel (its local
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px, half_width, project
 from lift3d_ray.errors import ConfigError, NoSubject
-from lift3d_ray.types import Bool, CoarseShape, Float32, UInt8
+from lift3d_ray.field.cloud import splat, stood_in_photo
+from lift3d_ray.types import Bool, CoarseShape, ColoredPoints, Float32, UInt8
 
 RAMP_VOXELS = 3.0
 """The raw density runs from -1 to 1 within so many voxels on either side of the surface."""
@@ -30,6 +32,12 @@ seen from random sides the median is 1.8, and 1.6 gave the best guesses."""
 
 THICKNESS_LEVELS = 16
 """Radii at which the local thickness is measured."""
+
+SHELL_SPACINGS = 3.5
+"""Reach of a point of a cloud in units of the points' spacing: random points then leave few gaps."""
+
+DEPTH_PX = 64
+"""Side of the pictures in which a cloud's front and back are looked up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +180,94 @@ def carved_field(
         ),
         hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
     )
+
+
+def cloud_field(
+    points: ColoredPoints,
+    alpha_HW: Float32,
+    rgb_HWC: UInt8,
+    c2w_44: Float32,
+    framing: Framing = CANONICAL,
+    *,
+    resolution: int,
+    hull_resolution: int = 32,
+) -> InitialField:
+    """A point cloud made solid, cut by the photo's own silhouette and painted from the photo and the points.
+
+    What lies near the points becomes a closed shell, what the shell encloses is filled, and the shell's thickness is
+    taken off again. Where the mask has matter but no point, a sheet as thick as the shell stands at the depth of the
+    nearest points in the picture: thin parts stay.
+
+    Args:
+        points: the guess, as it comes; it is stood in the photo here.
+        alpha_HW: (S, S) in [0, 1], the subject's mask.
+        rgb_HWC: (S, S, 3) uint8 picture of the subject.
+        c2w_44: (4, 4) camera-to-world of that picture.
+        framing: its zoom and shift.
+        resolution: grid points along an axis.
+        hull_resolution: cells of the hull along an axis.
+
+    Raises:
+        NoSubject: the mask is empty.
+    """
+    size, mask_HW = alpha_HW.shape[0], _mask(alpha_HW)
+    stood = stood_in_photo(points, alpha_HW, c2w_44, framing)
+    points_P3, cube = _grid_points(resolution), (resolution,) * 3
+    away_P, nearest_P = cKDTree(stood.xyz_N3).query(points_P3)
+    shell = max(SHELL_SPACINGS * _spacing(stood.xyz_N3), 2.5 / (resolution - 1))
+    solid_P = _filled_shell((away_P < shell).reshape(cube), shell * (resolution - 1) / 2).ravel()
+    solid_P |= away_P < shell / 2
+
+    xy_P2, depth_P = project(points_P3, c2w_44, size, framing=framing)
+    row_P, column_P, seen_P = _pixels(xy_P2, size)
+    allowed_P = seen_P & mask_HW[row_P, column_P] & (np.linalg.norm(points_P3, axis=-1) <= 1.0)
+    # Discs as wide as the shell leave no gap through which the front map would show the back.
+    front_HW, back_HW = (_everywhere(stood, c2w_44, framing, size, shell, farthest=far) for far in (False, True))
+    front_P, back_P = front_HW[row_P, column_P], back_HW[row_P, column_P]
+    inside_P = allowed_P & solid_P
+    bare_HW = mask_HW.copy()
+    bare_HW[row_P[inside_P], column_P[inside_P]] = False
+    bare_HW = ndimage.binary_opening(bare_HW, iterations=max(1, size // resolution))
+    inside_P |= allowed_P & bare_HW[row_P, column_P] & (np.abs(depth_P - (front_P + back_P) / 2) <= shell)
+    way_P = np.clip((depth_P - front_P) / np.maximum(back_P - front_P, shell), 0, 1)[:, None]
+    front_P3, cloud_P3 = _colors(rgb_HWC, mask_HW)[row_P, column_P], _logits(stood.rgb_N3)[nearest_P]
+    return InitialField(
+        raw_density_RRR=_ramp(inside_P.reshape(cube)),
+        raw_rgb_RRR3=np.asarray(
+            (front_P3 + way_P * way_P * (3 - 2 * way_P) * (cloud_P3 - front_P3)).reshape(*cube, 3), dtype=np.float32
+        ),
+        hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
+    )
+
+
+def _spacing(xyz_N3: Float32) -> float:
+    """Median distance of a point to its nearest neighbour."""
+    return float(np.median(cKDTree(xyz_N3).query(xyz_N3, k=2)[0][:, 1]))
+
+
+def _filled_shell(shell_RRR: Bool, thickness_voxels: float) -> Bool:
+    """What a shell around a surface encloses, without the half of its own thickness that lies outside.
+
+    Enclosed is what the shell bounds in all six directions along the axes: a gap in the shell then costs the lines
+    through it and not the whole inside.
+    """
+    filled = np.ones_like(shell_RRR)
+    for axis in range(3):
+        filled &= np.logical_or.accumulate(shell_RRR, axis=axis)
+        filled &= np.flip(np.logical_or.accumulate(np.flip(shell_RRR, axis), axis=axis), axis)
+    closed = ndimage.binary_closing(filled, iterations=1) | filled
+    return np.asarray(ndimage.distance_transform_edt(closed) > thickness_voxels, dtype=np.bool_)
+
+
+def _everywhere(
+    points: ColoredPoints, c2w_44: Float32, framing: Framing, size: int, radius: float, *, farthest: bool
+) -> Float32:
+    """(S, S) z-depth of the nearest or farthest point of every pixel, of the nearest pixel that has one."""
+    small = min(size, DEPTH_PX)
+    depth_HW = splat(points, c2w_44, size=small, framing=framing, radius=radius, farthest=farthest).depth_HW
+    rows, columns = ndimage.distance_transform_edt(depth_HW == 0, return_distances=False, return_indices=True)
+    cells = np.arange(size) * small // size
+    return np.asarray(depth_HW[rows, columns][np.ix_(cells, cells)], dtype=np.float32)
 
 
 def _mask(alpha_HW: Float32) -> Bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lift3d_ray.models.coarse import CoarseEstimator
     from lift3d_ray.models.image_encoder import ImageEncoder
     from lift3d_ray.models.latents import LatentCodec
+    from lift3d_ray.models.point_e.sampler import PointESampler
     from lift3d_ray.models.pose import PoseRegressor
 
 EMBEDDED = "toybox"
@@ -42,7 +43,7 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose", "coarse")
+OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose", "coarse", "point_cloud")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +219,15 @@ def load_coarse(bundle: Bundle) -> CoarseEstimator | None:
 
     folder = bundle.optional_path("coarse")
     return None if folder is None else coarse.load_coarse(folder)
+
+
+def load_point_cloud(bundle: Bundle, *, device: str = "cpu") -> PointESampler | None:
+    """The bundle's point cloud networks, or None where it has none; asked once a scene."""
+    from lift3d_ray.models.point_e import loading
+
+    folder = bundle.optional_path("point_cloud")
+    clip = bundle.optional_path("image_encoder") or bundle.path("clip")
+    return None if folder is None else loading.load_point_cloud(folder, clip=clip, device=device)
 
 
 def load_image_encoder(bundle: Bundle, *, device: str = "cpu") -> ImageEncoder | None:

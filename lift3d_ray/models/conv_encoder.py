@@ -46,6 +46,10 @@ class ConvEncoder(nn.Module):
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
         """(B, 3, S, S) standardised pixels to (B, out_channels, S / reduction, S / reduction)."""
+        return self.merged(self.scales(images_B3HW))
+
+    def scales(self, images_B3HW: Tensor) -> list[Tensor]:
+        """What every stage makes of (B, 3, S, S) standardised pixels, the finest first."""
         from torch import channels_last
 
         x = images_B3HW.contiguous(memory_format=channels_last)
@@ -53,6 +57,10 @@ class ConvEncoder(nn.Module):
         for stage in self.stages:
             x = stage(x)
             scales.append(x)
+        return scales
+
+    def merged(self, scales: list[Tensor]) -> Tensor:
+        """The embedding of a picture's scales, as of ``forward``."""
         merged: Tensor | None = None
         for scale, lateral, merge in reversed(
             list(zip(scales[self._first :], self.laterals, self.merges, strict=True))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lift3d_ray.types import (
+    ColoredPoints,
     DenoisingGradient,
     DenoisingQuery,
     Float32,
@@ -93,6 +94,14 @@ class WordTeacher(Protocol):
 
     def denoising_gradient(self, query: DenoisingQuery) -> DenoisingGradient:
         """The losses of a query's rows, and what they say about its learned tokens."""
+        ...
+
+
+class PointCloudGuesser(Protocol):
+    """Guesses a subject's surface from one picture (Point-E: Nichol et al. 2022)."""
+
+    def guess_points(self, rgb_HWC: UInt8, *, seed: int) -> ColoredPoints:
+        """The coloured surface points of the subject of an (S, S, 3) uint8 crop over white; a seed, a cloud."""
         ...
 
 

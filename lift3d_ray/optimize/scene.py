@@ -18,7 +18,16 @@ from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
-from lift3d_ray.types import CoarseShape, Float32, LearnedToken, Perception, ReferencePose, Subject, ViewReference
+from lift3d_ray.types import (
+    CoarseShape,
+    ColoredPoints,
+    Float32,
+    LearnedToken,
+    Perception,
+    ReferencePose,
+    Subject,
+    ViewReference,
+)
 
 REFERENCE_PX = 128
 """Side of the reference picture that the rays are drawn from."""
@@ -59,6 +68,7 @@ class Scene:
         coarse: the guessed solid behind the photo, or None without a model for it.
         learned: the learned tokens that the caption names.
         likeness: what CLIP knows the subject by, in recipes that ask it.
+        points: the guessed cloud to start from instead, or None.
     """
 
     perception: Perception
@@ -71,6 +81,7 @@ class Scene:
     coarse: CoarseShape | None = None
     learned: tuple[LearnedToken, ...] = ()
     likeness: Likeness | None = None
+    points: ColoredPoints | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
@@ -90,6 +101,7 @@ def prepare_scene(
     pose: ReferencePose,
     reference: ViewReference,
     coarse: CoarseShape | None = None,
+    points: ColoredPoints | None = None,
     *,
     likeness: Likeness | None = None,
     device: torch.device | str = "cpu",
@@ -107,6 +119,7 @@ def prepare_scene(
         reference=reference,
         coarse=coarse,
         likeness=likeness,
+        points=points,
     )
 
 

@@ -13,6 +13,7 @@ WHAT = {
     "depth": "`DPTForDepthEstimation`: relative inverse depth",
     "pose": "this project's own regressor: elevation, zoom and shift of the photo",
     "coarse": "this project's own network: occupancy behind every pixel of the crop, and the colours of the back",
+    "point_cloud": "Point-E's transformer, smaller: coloured points in the photo's frame; it sees by CLIP",
     "clip": "`CLIPModel` around the captioner's tower: pictures and sentences in one space; the view prior sees by it",
     "vae": "`AutoencoderTiny` on 4x4 pixel patches: the priors' 32x32 pictures to 12x8x8 latents",
     "unet": "`UNet2DConditionModel`: the text prior, v-prediction",

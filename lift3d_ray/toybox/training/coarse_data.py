@@ -72,6 +72,16 @@ def load_coarse(folder: Path, *, limit: int | None = None) -> CoarseSet:
     )
 
 
+def azimuth_deg(row: int) -> float:
+    """Where a picture of this number was taken from, degrees, 0 = the toy's front."""
+    return float(_dice(row).uniform(0, 360))
+
+
+def _dice(row: int) -> np.random.Generator:
+    """Azimuth first, then the rest of a picture's camera."""
+    return np.random.default_rng([row, 23])
+
+
 def _rows(rows: range, *, split: Split) -> shards.Arrays:
     made = [_picture(row, split) for row in rows]
     return {name: np.stack([one[name] for one in made]) for name in made[0]}
@@ -80,7 +90,7 @@ def _rows(rows: range, *, split: Split) -> shards.Arrays:
 def _picture(row: int, split: Split) -> dict[str, UInt8]:
     """One picture framed as a subject crop is, from where a photographer would stand."""
     toy = shape_toy(row // PICTURES, split=split)
-    rng = np.random.default_rng([row, 23])
+    rng = _dice(row)
     camera = orbit_c2w(rng.uniform(0, 360), rng.uniform(-8, 45))
     offset = rng.normal(0, 0.02, 2)
     framing = frame_subject(toy, camera[0], rng.uniform(0.72, 0.88), offset=(float(offset[0]), float(offset[1])))

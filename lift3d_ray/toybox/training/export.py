@@ -22,6 +22,7 @@ ROLES = (
     "depth",
     "pose",
     "coarse",
+    "point_cloud",
     "clip",
     "vae",
     "unet",

@@ -29,6 +29,7 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "segmenter": train_perception.train_segmenter,
     "pose": train_perception.train_pose,
     "coarse": train_perception.train_coarse,
+    "point_cloud": train_perception.train_point_cloud,
     "depth": train_perception.train_depth,
 }
 """What can be made, in an order in which each finds what it needs."""

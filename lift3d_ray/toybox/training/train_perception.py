@@ -1,4 +1,4 @@
-"""The perception roles, one function each: segmenter, captioner, depth, pose, coarse shape, CLIP."""
+"""The perception roles, one function each: segmenter, captioner, depth, pose, coarse shape, point cloud, CLIP."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from torch import nn
 
 from lift3d_ray.models.captioner import load_captioner
 from lift3d_ray.models.coarse import load_coarse_network
+from lift3d_ray.models.image_encoder import load_image_encoder
+from lift3d_ray.models.point_e.features import PictureGrid
+from lift3d_ray.models.point_e.loading import save_stage
+from lift3d_ray.models.point_e.sampler import Stage
 from lift3d_ray.models.segmenter import save_segmenter
 from lift3d_ray.models.small_network import save_network
 from lift3d_ray.toybox.parts import Split
@@ -26,6 +30,8 @@ from lift3d_ray.toybox.training.depth import (
 )
 from lift3d_ray.toybox.training.harness import train
 from lift3d_ray.toybox.training.pictures import Toys
+from lift3d_ray.toybox.training.point_data import build_points, load_points
+from lift3d_ray.toybox.training.point_e import DIFFUSION, SAMPLER, PointCloudTask
 from lift3d_ray.toybox.training.pose import PoseTask
 from lift3d_ray.toybox.training.segmenter import SegmenterTask, load_composites
 from lift3d_ray.toybox.training.train_priors import Workshop
@@ -41,6 +47,8 @@ def build_perception_data(shop: Workshop) -> None:
     build_scenes(shop.work / "scenes_heldout", n=HELD_OUT_SCENES, split=Split.HELD_OUT, seed=1, workers=workers)
     build_coarse(shop.work / "solids", toys=shop.effort.solid_toys, workers=workers)
     build_coarse(shop.work / "solids_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
+    build_points(shop.work / "points", toys=shop.effort.solid_toys, workers=workers)
+    build_points(shop.work / "points_heldout", toys=COARSE_HELD_OUT_TOYS, split=Split.HELD_OUT, workers=workers)
 
 
 def train_segmenter(shop: Workshop) -> None:
@@ -88,6 +96,20 @@ def train_coarse(shop: Workshop) -> None:
     figures = train(task, plan, shop.work / "coarse", progress=shop.tell)
     save_network(shop.bundle / "coarse", task.network)
     _note(shop, "coarse", figures)
+
+
+def train_point_cloud(shop: Workshop) -> None:
+    """The point cloud, seen by the bundle's CLIP as it is."""
+    task = PointCloudTask(
+        load_points(shop.work / "points", shop.work / "solids"),
+        load_points(shop.work / "points_heldout", shop.work / "solids_heldout"),
+        PictureGrid(load_image_encoder(shop.bundle / "clip")),
+        batch_size=shop.batch_size("point_cloud"),
+    )
+    plan = shop.plan("point_cloud", ema_decay=0.998, final_rate_fraction=0.02)
+    figures = train(task, plan, shop.work / "point_cloud", progress=shop.tell)
+    save_stage(shop.bundle / "point_cloud", Stage(network=task.network, diffusion=DIFFUSION, sampling=SAMPLER))
+    _note(shop, "point_cloud", figures)
 
 
 def train_depth(shop: Workshop) -> None:
