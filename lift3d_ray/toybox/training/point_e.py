@@ -106,7 +106,8 @@ class PointCloudTask:
 
     def loss(self, batch: _Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Squared error of the noise, and the bound that teaches the variance."""
-        self._eyes.encoder.model.to(batch.images_B3HW.device)
+        eyes: nn.Module = self._eyes.encoder.model
+        eyes.to(batch.images_B3HW.device)
         with torch.no_grad():
             tokens = self._eyes.embed(batch.images_B3HW) * batch.told_B[:, None, None]
         noised = DIFFUSION.add_noise(batch.clouds_BCN, batch.timesteps_B, batch.noise_BCN)
@@ -119,7 +120,8 @@ class PointCloudTask:
         rng = np.random.default_rng(31)
         rows = np.arange(_JUDGED, dtype=np.int64) * (len(self._held_out.rgba_NSSC) // _JUDGED)
         images, clouds = _pictures(self._held_out, rows, _JUDGED_POINTS, rng)
-        self._eyes.encoder.model.to("cpu")
+        eyes: nn.Module = self._eyes.encoder.model
+        eyes.to("cpu")
         tokens = self._eyes.embed(images)
         drawn = DIFFUSION.from_model(self._draw(tokens, _JUDGED_POINTS))
         true_xyz, _ = self._held_out.seen_points(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +37,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture tower with the layout of the published one: 4 patch tokens of width 16."""
     where = tmp_path_factory.mktemp("vit")
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     with torch.random.fork_rng():
         torch.random.manual_seed(0)
-        CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=32, patch_size=16)).save_pretrained(str(where))
+        CLIPVisionModel(CLIPVisionConfig(**sizes, num_attention_heads=2, image_size=32, patch_size=16)).save_pretrained(str(where))
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(str(where))
     return where
 
@@ -112,7 +113,7 @@ def test_the_published_tower_s_tokens_are_its_last_block_s_patches(vit: Path) ->
 def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, PointTransformerConfig]:
     """Published names for small networks."""
     small = PointTransformerConfig(width=32, layers=1, heads=2, points=12, condition_width=16, condition_tokens=4)
-    scales = {"channel_scales": OWN.channel_scales, "channel_biases": OWN.channel_biases}
+    scales: dict[str, Any] = {"channel_scales": OWN.channel_scales, "channel_biases": OWN.channel_biases}
     configs = {"base40M": small, "upsample": replace(small, points=20, low_res_points=12, **scales)}
     monkeypatch.setattr(loading, "PUBLISHED", configs)
     monkeypatch.setattr(loading, "KarrasConfig", lambda **changes: replace(FEW, **changes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -111,7 +112,7 @@ def test_time_and_picture_are_heard_and_no_picture_is_zeros() -> None:
 
 
 def test_heads_lie_one_after_another_in_the_published_rows() -> None:
-    block = network().backbone.resblocks[0]
+    block: Any = network().backbone.resblocks[0]
     h = torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(3))
     qkv = block.attn.c_qkv(h)[0]
     mixed = []
@@ -140,6 +141,7 @@ def test_an_upsampler_sees_its_points_in_the_units_of_the_data() -> None:
     answer = upsampler(x, t, tokens, low)
     assert answer.shape == (2, 12, 8)
     assert (answer - upsampler(x, t, tokens, low.flip(0))).abs().max() > 1e-4
+    assert upsampler.channel_scales is not None
     upsampler.channel_scales, low = upsampler.channel_scales / 2, low * 2
     torch.testing.assert_close(upsampler(x, t, tokens, low), answer)
     with pytest.raises(ConfigError, match="low-resolution points"):

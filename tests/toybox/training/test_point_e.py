@@ -13,6 +13,7 @@ from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.field.cloud import splat
 from lift3d_ray.models.image_encoder import load_image_encoder
 from lift3d_ray.models.point_e.features import PictureGrid
+from lift3d_ray.models.point_e.karras import KarrasConfig
 from lift3d_ray.toybox import shards
 from lift3d_ray.toybox.parts import Split
 from lift3d_ray.toybox.training import coarse_data, point_data, point_e
@@ -53,7 +54,7 @@ def test_clouds_lie_where_their_pictures_show_the_toy(data: PointSet) -> None:
     agreed = []
     for row in rows:
         # The same draws as of the picture's camera: azimuth, then elevation.
-        dice = np.random.default_rng([row, 23])
+        dice = np.random.default_rng([int(row), 23])
         _, elevation = dice.uniform(0, 360), dice.uniform(-8, 45)
         points = ColoredPoints(xyz_N3=xyz[row], rgb_N3=rgb[row])
         seen = splat(points, orbit_c2w(0.0, elevation)[0], size=64).depth_HW > 0
@@ -123,7 +124,7 @@ def test_a_few_steps_teach_a_few_toys(
 ) -> None:
     for name, value in {"LAYERS": 2, "WIDTH": 32, "_JUDGED": 2, "_JUDGED_POINTS": 64}.items():
         monkeypatch.setattr(point_e, name, value)
-    monkeypatch.setattr(point_e, "SAMPLER", point_e.KarrasConfig(steps=4))
+    monkeypatch.setattr(point_e, "SAMPLER", KarrasConfig(steps=4))
     task = PointCloudTask(data, data, grid, batch_size=16)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=5e-3)
     losses: list[float] = []
