@@ -40,7 +40,8 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     with torch.random.fork_rng():
         torch.random.manual_seed(0)
-        CLIPVisionModel(CLIPVisionConfig(**sizes, num_attention_heads=2, image_size=32, patch_size=16)).save_pretrained(str(where))
+        config = CLIPVisionConfig(**sizes, num_attention_heads=2, image_size=32, patch_size=16)
+        CLIPVisionModel(config).save_pretrained(str(where))
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(str(where))
     return where
 
