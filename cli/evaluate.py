@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lift3d_ray.cli import options
-from lift3d_ray.recipes import Quality, by_name
+from lift3d_ray.recipes import Quality
 
 if TYPE_CHECKING:
     from lift3d_ray.evaluate import Score, Verdict
@@ -55,6 +55,7 @@ def evaluate(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Lifts side by side, each in its own process.")] = 1,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
+    settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
     device: options.Device = "cpu",
@@ -62,7 +63,7 @@ def evaluate(
     json: options.AsJson = False,
 ) -> None:
     """Lift held-out toys or models, given nothing but a picture, and compare with the truth from 24 other sides."""
-    chosen = by_name(recipe, quality)
+    chosen = options.chosen_recipe(recipe, quality, settings)
     ways = [name.value for name in guidance or [GuidanceName.RECIPE]]
 
     from lift3d_ray.evaluate import Question, judge_all, mesh_files

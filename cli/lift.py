@@ -12,7 +12,7 @@ import typer
 
 from lift3d_ray.cli import options
 from lift3d_ray.errors import ConfigError, Lift3DError
-from lift3d_ray.recipes import Quality, by_name
+from lift3d_ray.recipes import Quality
 
 if TYPE_CHECKING:
     from lift3d_ray.lifting import SceneTools
@@ -55,6 +55,7 @@ def lift(
     ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
+    settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
     best_of: options.BestOf = 1,
@@ -62,7 +63,7 @@ def lift(
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
-    chosen = by_name(recipe, quality)
+    chosen = options.chosen_recipe(recipe, quality, settings)
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
     selection = read_selection(photo, point or [], not_point or [], box, select)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lift3d_ray.errors import ConfigError
-from lift3d_ray.recipes import RECIPES, Quality
+from lift3d_ray.recipes import RECIPES, Quality, Recipe, by_name
 
 if TYPE_CHECKING:
     from lift3d_ray.subject.select import Selection
@@ -22,6 +22,14 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives th
 BestOf = Annotated[
     int, typer.Option("--best-of", metavar="K", min=1, help="Lift under K seeds and keep the best; K times as long.")
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Exchange a number of the recipe, named as `recipes` prints it: refine.steps=80; more than once.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
@@ -31,6 +39,13 @@ AUTO, ALL = "auto", "all"
 
 
 _NUMBER = re.compile(r"#(\d+)")
+
+
+def chosen_recipe(name: str, quality: Quality, settings: list[str] | None) -> Recipe:
+    """The named recipe with the numbers of ``--set`` exchanged."""
+    from lift3d_ray.recipe_settings import with_settings
+
+    return with_settings(by_name(name, quality), settings or ())
 
 
 def said(select: str) -> Selection:

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from lift3d_ray.recipes import RECIPES, Quality, by_name
+from lift3d_ray.cli import options
+from lift3d_ray.recipes import RECIPES, Quality
 
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe whole; without it, list all.")] = None,
     quality: Annotated[Quality, typer.Option(help="How long a lift may take.")] = Quality.STANDARD,
+    changes: options.Settings = None,
     json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
 ) -> None:
     """List the recipes, or show one whole: each number that enters its digest, and so the names of its results."""
@@ -22,7 +24,7 @@ def recipes(
             sizes = ", ".join(f"{quality.value} {make(quality).digest}" for quality in Quality)
             print(f"{known}: {(make.__doc__ or '').strip()}\n  digests: {sizes}")
         return
-    recipe = by_name(name, quality)
+    recipe = options.chosen_recipe(name, quality, changes)
     if json:
         print(recipe.to_json())
         return

@@ -10,7 +10,7 @@ import typer
 
 from lift3d_ray.cli import options
 from lift3d_ray.errors import ConfigError, InputError
-from lift3d_ray.recipes import Quality, by_name
+from lift3d_ray.recipes import Quality
 
 if TYPE_CHECKING:
     from lift3d_ray.batch.summary import RunSummary
@@ -32,6 +32,7 @@ def submit(
     ] = None,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
+    settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
     select: Annotated[
@@ -64,7 +65,7 @@ def submit(
     from lift3d_ray.batch.submit import Options
     from lift3d_ray.batch.submit import submit as run
 
-    chosen = by_name(recipe, quality)
+    chosen = options.chosen_recipe(recipe, quality, settings)
     if not inputs and prompts is None:
         raise ConfigError("nothing to lift: name pictures, folders, globs or tables, or give --prompts FILE")
     try:
