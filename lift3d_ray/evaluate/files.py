@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lift3d_ray.errors import ConfigError, InputError
+from lift3d_ray.export.glb import srgb_to_linear
 from lift3d_ray.mesh.geometry import Int32, unit
 from lift3d_ray.mesh.rasterize import cast
 from lift3d_ray.mesh.zbuffer import Hits
@@ -140,7 +141,7 @@ def _look(part: trimesh.Trimesh) -> tuple[Float32, Float32, Float32, UInt8 | Non
         if material.baseColorTexture is not None:
             texture = np.asarray(material.baseColorTexture.convert("RGB"), dtype=np.uint8)
     elif visual.kind is not None:
-        colors = _linear(np.asarray(visual.vertex_colors[:, :3], dtype=np.float32) / np.float32(255))
+        colors = srgb_to_linear(np.asarray(visual.vertex_colors[:, :3], dtype=np.float32) / np.float32(255))
     return uv, colors, factor, texture
 
 
@@ -203,13 +204,8 @@ def _paint(mesh: FileMesh, material_P: Int32, uv_P2: Float32, colors_P3: Float32
         # trimesh turns the rows of glTF: v points up here.
         column = np.floor(uv_P2[own, 0] % 1 * width).astype(np.int64) % width
         row = np.floor((1 - uv_P2[own, 1]) % 1 * height).astype(np.int64) % height
-        painted[own] *= _linear(texture[row, column].astype(np.float32) / 255)
+        painted[own] *= srgb_to_linear(texture[row, column].astype(np.float32) / 255)
     return np.asarray(painted, dtype=np.float32)
-
-
-def _linear(srgb: Float32) -> Float32:
-    """Linear light of sRGB (IEC 61966-2-1)."""
-    return np.asarray(np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4), dtype=np.float32)
 
 
 def _srgb(linear: Float32) -> Float32:

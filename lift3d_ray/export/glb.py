@@ -47,7 +47,7 @@ def glb_bytes(mesh: Mesh, *, name: str, extras: Mapping[str, JsonValue] | None =
     Raises:
         ExportError: the mesh is empty, not finite, or its faces point outside its vertices.
     """
-    _check(mesh)
+    check_surface(mesh.faces_F3, positions=mesh.vertices_N3, normals=mesh.normals_N3, colours=mesh.colors_N3)
     linear = np.concatenate([srgb_to_linear(mesh.colors_N3), np.ones((len(mesh.colors_N3), 1), np.float32)], axis=1)
     position = np.ascontiguousarray(mesh.vertices_N3, dtype="<f4")
     normal = np.ascontiguousarray(unit(mesh.normals_N3), dtype="<f4")
@@ -61,22 +61,28 @@ def glb_bytes(mesh: Mesh, *, name: str, extras: Mapping[str, JsonValue] | None =
     return pack(_document(name, dict(extras or {}), parts, len(body)), body)
 
 
-def _check(mesh: Mesh) -> None:
-    count = len(mesh.vertices_N3)
-    if count == 0 or len(mesh.faces_F3) == 0:
-        raise ExportError(f"cannot export an empty mesh ({count} vertices, {len(mesh.faces_F3)} faces)")
-    if len(mesh.normals_N3) != count or len(mesh.colors_N3) != count:
-        raise ExportError(
-            f"every vertex needs a normal and a colour: got {count} vertices, {len(mesh.normals_N3)} normals, "
-            f"{len(mesh.colors_N3)} colours"
-        )
-    for what, values in {"positions": mesh.vertices_N3, "normals": mesh.normals_N3, "colours": mesh.colors_N3}.items():
+def check_surface(faces_F3: NDArray[Any], **vertex_values: Float32) -> None:
+    """Refuse what no viewer would show.
+
+    Args:
+        faces_F3: (F, 3) whole numbers.
+        **vertex_values: values of vertices, one row each, by what they are called.
+
+    Raises:
+        ExportError: nothing there, other numbers of rows, values that are not finite, faces without vertices.
+    """
+    counts = {what: len(values) for what, values in vertex_values.items()}
+    count = min(counts.values())
+    if count != max(counts.values()):
+        told = ", ".join(f"{number} {what}" for what, number in counts.items())
+        raise ExportError(f"every vertex needs one of each, got {told}")
+    if count == 0 or len(faces_F3) == 0:
+        raise ExportError(f"cannot export an empty mesh ({count} vertices, {len(faces_F3)} faces)")
+    for what, values in vertex_values.items():
         if not np.isfinite(values).all():
             raise ExportError(f"the mesh's {what} hold values that are not finite")
-    if mesh.faces_F3.min() < 0 or mesh.faces_F3.max() >= count:
-        raise ExportError(
-            f"faces must name vertices in [0, {count}), got [{mesh.faces_F3.min()}, {mesh.faces_F3.max()}]"
-        )
+    if faces_F3.min() < 0 or faces_F3.max() >= count:
+        raise ExportError(f"faces must name vertices in [0, {count}), got [{faces_F3.min()}, {faces_F3.max()}]")
 
 
 def _document(name: str, extras: dict[str, JsonValue], parts: list[NDArray[Any]], length: int) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lift3d_ray.errors import ExportError
-from lift3d_ray.export.glb import JsonValue, pack
+from lift3d_ray.export.glb import JsonValue, check_surface, pack
 from lift3d_ray.export.maps import png_bytes
 from lift3d_ray.export.version import generator
 from lift3d_ray.mesh.geometry import unit
@@ -33,7 +32,7 @@ def textured_glb_bytes(mesh: TexturedMesh, *, name: str, extras: Mapping[str, Js
     Raises:
         ExportError: the mesh is empty, not finite, or its faces point outside its vertices.
     """
-    _check(mesh)
+    check_surface(mesh.faces_F3, positions=mesh.vertices_N3, normals=mesh.normals_N3, places=mesh.uv_N2)
     index = mesh.faces_F3.astype("<u2" if len(mesh.vertices_N3) <= 65535 else "<u4").reshape(-1)
     parts = [
         np.ascontiguousarray(mesh.vertices_N3, dtype="<f4").tobytes(),
@@ -52,24 +51,6 @@ def textured_glb_bytes(mesh: TexturedMesh, *, name: str, extras: Mapping[str, Js
     ]
     document["buffers"] = [{"byteLength": offsets[-1]}]
     return pack(document, b"".join(padded))
-
-
-def _check(mesh: TexturedMesh) -> None:
-    count = len(mesh.vertices_N3)
-    if count == 0 or len(mesh.faces_F3) == 0:
-        raise ExportError(f"cannot export an empty mesh ({count} vertices, {len(mesh.faces_F3)} faces)")
-    if len(mesh.normals_N3) != count or len(mesh.uv_N2) != count:
-        raise ExportError(
-            f"every vertex needs a normal and a place in the texture: got {count} vertices, {len(mesh.normals_N3)} "
-            f"normals, {len(mesh.uv_N2)} places"
-        )
-    for what, values in {"positions": mesh.vertices_N3, "normals": mesh.normals_N3, "places": mesh.uv_N2}.items():
-        if not np.isfinite(values).all():
-            raise ExportError(f"the mesh's {what} hold values that are not finite")
-    if mesh.faces_F3.min() < 0 or mesh.faces_F3.max() >= count:
-        raise ExportError(
-            f"faces must name vertices in [0, {count}), got [{mesh.faces_F3.min()}, {mesh.faces_F3.max()}]"
-        )
 
 
 def _document(mesh: TexturedMesh, index_bytes: int, name: str, extras: dict[str, JsonValue]) -> dict[str, Any]:

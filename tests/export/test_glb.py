@@ -100,7 +100,7 @@ def test_normals_are_made_unit() -> None:
         ({"faces_F3": np.array([[0, 1, -1]], np.int32)}, "faces must name vertices"),
         ({"vertices_N3": np.full((4, 3), np.nan, np.float32)}, "positions hold values that are not finite"),
         ({"colors_N3": np.full((4, 3), np.inf, np.float32)}, "colours hold values that are not finite"),
-        ({"normals_N3": np.zeros((3, 3), np.float32)}, "needs a normal and a colour"),
+        ({"normals_N3": np.zeros((3, 3), np.float32)}, "needs one of each, got"),
     ],
 )
 def test_a_mesh_unfit_for_export_is_refused(change: dict[str, np.ndarray], words: str) -> None:

@@ -87,7 +87,7 @@ def test_the_khronos_validator_finds_nothing(tmp_path: Path) -> None:
     [
         ({"faces_F3": np.zeros((0, 3), np.int32)}, "empty mesh"),
         ({"faces_F3": np.array([[0, 1, 4]], np.int32)}, "faces must name vertices"),
-        ({"uv_N2": np.zeros((3, 2), np.float32)}, "a normal and a place in the texture"),
+        ({"uv_N2": np.zeros((3, 2), np.float32)}, "needs one of each, got"),
         ({"uv_N2": np.full((4, 2), np.nan, np.float32)}, "places hold values that are not finite"),
     ],
 )
