@@ -62,7 +62,7 @@ def novel_losses(
             picture = relit_pictures(state, recipe, rendered, codec.image_size, azimuth, elevation)
         losses = {}
         if recipe.guidance:
-            views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
+            views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
             losses = _distil(scene, state, recipe, prior, codec, schedule, views, picture, done)
     losses |= render_losses(scene, recipe, picture, azimuth)
     losses |= surface_losses(state, recipe, rendered, azimuth, elevation)
@@ -132,7 +132,7 @@ def _draw(
     azimuth = np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32)
     elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
     rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
-    views = _describe(scene, azimuth, elevation, rendered, recipe, codec.image_size)
+    views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
     shape = (count, *scene.reference.latents_CHW.shape)
     noise = torch.randn(shape, generator=state.generator).numpy()
 
@@ -149,10 +149,18 @@ def _draw(
     )
 
 
-def _describe(
-    scene: Scene, azimuth_B: Float32, elevation_B: Float32, rendered: RenderedRays, recipe: Recipe, size: int
+def describe_views(
+    scene: Scene, azimuth_B: Float32, elevation_B: Float32, disparity_B1HW: Float32 | None, recipe: Recipe
 ) -> NovelViews:
-    """What the prior is told about these views."""
+    """What the prior is told about these views.
+
+    Args:
+        scene: caption, its learned tokens, and the reference.
+        azimuth_B: (B,) degrees relative to the photo.
+        elevation_B: (B,) degrees above the horizon.
+        disparity_B1HW: (B, 1, H, W) of what is drawn, or None where no term is conditioned on depth.
+        recipe: how prompts turn with the view.
+    """
     prompts = view_prompts(
         scene.caption,
         azimuth_B,
@@ -167,7 +175,7 @@ def _describe(
         azimuth_deg_B=azimuth_B,
         elevation_deg_B=elevation_B,
         reference=scene.reference,
-        disparity_B1HW=_disparity(rendered, recipe, size),
+        disparity_B1HW=disparity_B1HW,
         learned=scene.learned,
         blend=prompts.blend,
     )

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lift3d_ray.conditioning.prompts import view_prompts
+from lift3d_ray.guidance.clip_d import facing
 from lift3d_ray.guidance.sds import NovelViews, ask_prior, draw_timesteps, image_loss
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.novel import describe_views
 from lift3d_ray.optimize.scene import Scene, resized
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.refine.losses import Trunk
@@ -69,7 +70,7 @@ class Wanted:
         device: torch.device | str,
     ) -> None:
         subject, size = scene.perception.subject, recipe.refine.size_px
-        self.trunk, self.scene = trunk, scene
+        self.trunk, self.scene, self._recipe = trunk, scene, recipe
         rgb = resized(subject.over(1.0).astype(np.float32) / 255, size)
         alpha = resized(subject.alpha_HW[..., None], size)[..., 0]
         self.rgb_3SS = torch.from_numpy(rgb).permute(2, 0, 1).to(device)
@@ -83,22 +84,12 @@ class Wanted:
 
     def described(self, chosen: list[int]) -> NovelViews:
         """What the prior is told about some viewpoints."""
-        azimuth, elevation = self.azimuth_V[chosen], self.elevation_V[chosen]
-        view = self.scene.reference_view
-        prompts = view_prompts(self.scene.caption, azimuth, elevation, reference_view=view)
-        return NovelViews(
-            prompts=prompts.prompts,
-            negative_prompts=prompts.negative_prompts,
-            azimuth_deg_B=azimuth,
-            elevation_deg_B=elevation,
-            reference=self.scene.reference,
-            disparity_B1HW=None if self.disparity_V1SS is None else self.disparity_V1SS[chosen],
-        )
+        disparity = None if self.disparity_V1SS is None else self.disparity_V1SS[chosen]
+        return describe_views(self.scene, self.azimuth_V[chosen], self.elevation_V[chosen], disparity, self._recipe)
 
     def likeness(self, chosen: list[int]) -> Tensor:
         """(B,) how far each viewpoint should look like the photo: 1 in front, 0 behind."""
-        turned = torch.from_numpy(np.abs(self.azimuth_V[chosen])).to(self.rgb_3SS)
-        return 1 - turned / 180
+        return torch.from_numpy(facing(self.azimuth_V[chosen])).to(self.rgb_3SS)
 
 
 def prior_loss(

@@ -16,7 +16,16 @@ from lift3d_ray.optimize import Scene, prepare_scene
 from lift3d_ray.optimize.scene import view_reference
 from lift3d_ray.recipes import Conditioning, GuidanceTerm, Recipe, RefineConfig, make_it_3d
 from lift3d_ray.refine import Baked, Refined, bake, refine
-from lift3d_ray.types import Float32, Mesh, NoisePrediction, NoiseQuery, Perception, Progress, ReferencePose
+from lift3d_ray.types import (
+    Float32,
+    LearnedToken,
+    Mesh,
+    NoisePrediction,
+    NoiseQuery,
+    Perception,
+    Progress,
+    ReferencePose,
+)
 from tests.mesh.shapes import ball, flat, photographed
 from tests.scenes import SCHEDULE, PixelCodec
 
@@ -110,6 +119,21 @@ def test_a_knowing_prior_colours_the_back(scene: Scene, mesh: Mesh) -> None:
     np.testing.assert_allclose(after.colors_N3[facing], mesh.colors_N3[facing], atol=1e-3)
     assert {"refine_color", "refine_prior", "refine_contextual", "refine_similarity"} <= set(found.losses)
     assert found.prior_batch == CONFIG.views
+
+
+def test_the_prior_is_told_of_learnt_words_and_blends_as_in_the_coarse_stage(scene: Scene, mesh: Mesh) -> None:
+    token, prior = LearnedToken(vectors_TD=np.ones((1, 3), np.float32)), AllRed()
+    whole = recipe(replace(CONFIG, steps=1))
+    told = replace(
+        whole,
+        guidance=(GuidanceTerm(conditioning=Conditioning.TEXT, scale=1.0),),
+        optimize=replace(whole.optimize, blend_prompts=True),
+    )
+    refined(replace(scene, caption=f"a {token.word}", learned=(token,)), mesh, settings=told, prior=prior)
+    (query,) = prior.queries
+    assert query.learned == (token,)
+    assert all(token.word in prompt for prompt in query.prompts)
+    assert query.blend is not None
 
 
 def test_no_steps_change_nothing(scene: Scene, mesh: Mesh) -> None:
