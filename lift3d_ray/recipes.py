@@ -315,6 +315,8 @@ class MeshConfig:
         faces: triangles to simplify to.
         blur_voxels: standard deviation of the blur of the density before it is cut, in voxels of that grid.
         smooth_iterations: Taubin smoothing passes.
+        symmetry: how far, on the mean and in world units, the surface may lie from its mirror image for the photo's
+            mirror image to be laid on what the photo does not see; 0 = never.
         points: surface points of the cloud.
         turntable_frames: views of the turntable.
         turntable_px: side of its frames.
@@ -325,9 +327,15 @@ class MeshConfig:
     faces: int = 24000
     blur_voxels: float = 0.7
     smooth_iterations: int = 6
+    symmetry: float = 0.04
     points: int = 20000
     turntable_frames: int = 36
     turntable_px: int = 256
+
+    def __post_init__(self) -> None:
+        _require(
+            math.isfinite(self.symmetry) and self.symmetry >= 0, f"mesh symmetry must be >= 0, got {self.symmetry}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ def color_mesh(
     color_at: ColorAt,
     view: PhotoView,
     *,
+    twin: PhotoView | None = None,
     paint: PhotoPaint = DEFAULT_PAINT,
 ) -> Mesh:
     """A mesh with normals, refined and coloured: field colours all round, the photo's pixels where it sees them.
@@ -41,11 +42,17 @@ def color_mesh(
         faces_F3: (F, 3) int32, wound outwards.
         color_at: the field's colour at world positions.
         view: the photo with its camera.
-        paint: how the photo is laid on.
+        twin: a second one, less to be trusted: it shows only where the first does not.
+        paint: how the photos are laid on.
     """
-    mesh = refine_seen(paint_field(vertices_N3, faces_F3, np.zeros_like), view, paint)
+    mesh = paint_field(vertices_N3, faces_F3, np.zeros_like)
+    views = [view] if twin is None else [view, twin]
+    for shown in views:
+        mesh = refine_seen(mesh, shown, paint)
     mesh = replace(mesh, colors_N3=_field_colors(color_at, mesh.vertices_N3))
-    return project_photo(mesh, view, paint)
+    for shown in reversed(views):
+        mesh = project_photo(mesh, shown, paint)
+    return mesh
 
 
 def paint_field(vertices_N3: Float32, faces_F3: Int32, color_at: ColorAt) -> Mesh:

@@ -8,10 +8,12 @@ from scipy.ndimage import gaussian_filter
 from lift3d_ray.cameras import Framing
 from lift3d_ray.field.voxels import VoxelField, query, raw_density_grid
 from lift3d_ray.mesh.colors import color_mesh
+from lift3d_ray.mesh.geometry import Int32
 from lift3d_ray.mesh.isosurface import extract_mesh
 from lift3d_ray.mesh.photo_view import PhotoView
 from lift3d_ray.mesh.pieces import drop_floaters
 from lift3d_ray.mesh.simplify import simplify
+from lift3d_ray.mesh.symmetry import find_symmetry, mirrored_view
 from lift3d_ray.recipes import MeshConfig
 from lift3d_ray.types import Float32, Mesh, Subject
 
@@ -44,4 +46,12 @@ def mesh_field(
             colors: Float32 = query(field, points, sharpness)[1].float().cpu().numpy()
         return colors
 
-    return color_mesh(vertices, faces, color_at, view)
+    return color_mesh(vertices, faces, color_at, view, twin=_twin(vertices, faces, view, config))
+
+
+def _twin(vertices_N3: Float32, faces_F3: Int32, view: PhotoView, config: MeshConfig) -> PhotoView | None:
+    """The photo's mirror image, where the surface is symmetric enough."""
+    if not config.symmetry:
+        return None
+    plane = find_symmetry(vertices_N3, faces_F3)
+    return mirrored_view(view, plane) if plane.error <= config.symmetry else None
