@@ -11,6 +11,7 @@ import numpy as np
 
 from lift3d_ray.cameras import CANONICAL, Framing, half_width, project
 from lift3d_ray.errors import NoSubject
+from lift3d_ray.field.disparity import disparity_picture
 from lift3d_ray.types import Bool, ColoredPoints, Float32
 
 POINT_RADIUS = 0.04
@@ -88,7 +89,7 @@ def sparse_depth(
     """(S, S) float32 disparity of a cloud, 1 = its nearest point, 0 = nothing there: Anything-3D's sparse depth map.
 
     Points stay points by default, so the map has holes, which a depth-conditioned prior may fill as it likes; what
-    lies behind shines through them.
+    lies behind shines through them. Discs of ``POINT_RADIUS`` close it.
 
     Args:
         points: N points.
@@ -98,14 +99,7 @@ def sparse_depth(
         radius: of the discs that the points are drawn as, world units.
     """
     depth_HW = splat(points, c2w_44, size=size, framing=framing, radius=radius).depth_HW
-    seen_HW = depth_HW > 0
-    if not seen_HW.any():
-        return np.zeros_like(depth_HW)
-    inverse_HW = 1 / np.where(seen_HW, depth_HW, 1.0)
-    low, high = inverse_HW[seen_HW].min(), inverse_HW[seen_HW].max()
-    # The farthest point differs from nothing.
-    shares_HW = 0.05 + 0.95 * (inverse_HW - low) / max(1e-6, float(high - low))
-    return np.asarray(np.where(seen_HW, shares_HW, 0.0), dtype=np.float32)
+    return disparity_picture(depth_HW, depth_HW > 0)
 
 
 def stood_in_photo(

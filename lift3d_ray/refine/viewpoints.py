@@ -9,6 +9,7 @@ import numpy as np
 
 from lift3d_ray.cameras import Framing, orbit_c2w, wrap_deg
 from lift3d_ray.errors import ConfigError
+from lift3d_ray.field.disparity import disparity_picture
 from lift3d_ray.mesh.rasterize import MeshViews, rasterize
 from lift3d_ray.refine.occlusion import Viewpoint
 from lift3d_ray.types import Float32, Mesh
@@ -52,16 +53,7 @@ def surface_depth(view: MeshViews) -> Float32:
 
 def disparity_pictures(views: list[MeshViews]) -> Float32:
     """(V, 1, S, S) float32 inverse depth, spread over [1/255, 1] within each view and 0 outside, near = 1."""
-    pictures = []
-    for view in views:
-        depth, solid = view.depth_VHW[0], view.alpha_VHW[0] > 0.5
-        picture = np.zeros_like(depth)
-        if solid.any():
-            inverse = 1 / depth[solid]
-            span = max(float(np.ptp(inverse)), 1e-6)
-            picture[solid] = (1 + 254 * (inverse - inverse.min()) / span) / 255
-        pictures.append(picture[None])
-    return np.stack(pictures)
+    return np.stack([disparity_picture(v.depth_VHW[0], v.alpha_VHW[0] > 0.5)[None] for v in views])
 
 
 def photo_viewpoint(c2w_44: Float32, elevation_deg: float, framing: Framing) -> Viewpoint:

@@ -66,7 +66,7 @@ def test_sparse_depth_is_one_at_the_nearest_point_and_tells_the_farthest_from_no
     disparity = sparse_depth(sphere(), FRONT, size=64)
     assert disparity.shape == (64, 64)
     assert disparity.max() == 1
-    assert disparity[disparity > 0].min() == pytest.approx(0.05)
+    assert disparity[disparity > 0].min() == pytest.approx(1 / 255)
     assert disparity[0, 0] == 0
     assert (disparity == 0).mean() > 0.5
     unseen = ColoredPoints(xyz_N3=np.full((1, 3), 9, np.float32), rgb_N3=np.zeros((1, 3), np.float32))

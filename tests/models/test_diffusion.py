@@ -189,6 +189,17 @@ def test_guidance_is_u_plus_s_c_minus_u(prior: DiffusionPrior) -> None:
     np.testing.assert_allclose(guided, unconditional + 3 * (conditional - unconditional), atol=5e-4)
 
 
+def test_both_branches_of_the_guidance_are_told_the_depth(prior: DiffusionPrior) -> None:
+    """As in Anything-3D: depth that only the conditional branch knew would be exaggerated with the words."""
+    deep = _with_depth(_query(scale=1.0))
+    conditional = prior.predict_noise(deep).noise_BCHW
+    unconditional = prior.predict_noise(replace(deep, prompts=("", ""))).noise_BCHW
+    untold = prior.predict_noise(replace(deep, prompts=("", ""), disparity_B1HW=None)).noise_BCHW
+    guided = prior.predict_noise(replace(deep, guidance_scale=3.0)).noise_BCHW
+    np.testing.assert_allclose(guided, unconditional + 3 * (conditional - unconditional), atol=5e-4)
+    assert np.abs(unconditional - untold).max() > 5e-3
+
+
 def test_v_prediction_becomes_noise(folder: Path, prior: DiffusionPrior) -> None:
     """eps = alpha v + sigma z_t, checked against diffusers' own conversion."""
     query = _query(scale=1.0)
