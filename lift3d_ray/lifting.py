@@ -46,6 +46,7 @@ from lift3d_ray.models.pose import PoseRegressor
 from lift3d_ray.models.roles import Models, NoisePredictor, PointCloudGuesser
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
+from lift3d_ray.optimize.hint import hint_cloud
 from lift3d_ray.optimize.likeness import subject_likeness
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
@@ -320,7 +321,10 @@ def set_scene(
         coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
         points = _guess_points(perception, recipe, tools, seed=seed)
-    scene = prepare_scene(perception, pose, reference, coarse, points, likeness=likeness, device=tools.device)
+        start = points if recipe.optimize.cloud_start else None
+        scene = prepare_scene(perception, pose, reference, coarse, start, likeness=likeness, device=tools.device)
+        if recipe.hints_by_cloud:
+            scene = replace(scene, cloud=hint_cloud(scene, points, recipe.optimize, seed=seed))
     with clock("invert"):
         inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
         if inverted is not None:
@@ -410,15 +414,17 @@ def _likeness(perception: Perception, recipe: Recipe, tools: SceneTools) -> Like
 def _guess_points(
     perception: Perception, recipe: Recipe, tools: SceneTools, *, seed: int
 ) -> ColoredPoints | None:
-    """The cloud to start from, where the recipe asks for one."""
-    if not recipe.optimize.cloud_start:
+    """The cloud to start from or to hint at depth by, where the recipe asks for one and the bundle has it."""
+    if not (recipe.optimize.cloud_start or recipe.hints_by_cloud):
         return None
-    if tools.point_cloud is None:
+    if tools.point_cloud is not None:
+        return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
+    if recipe.optimize.cloud_start:
         raise ConfigError(
             "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "
             "use another bundle, train one (models train toybox --role point_cloud), or turn the setting off"
         )
-    return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
+    return None
 
 
 def _find_pose(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ast import literal_eval
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from lift3d_ray.errors import ConfigError
@@ -50,6 +51,11 @@ def _exchanged(config: Any, path: list[str], text: str, whole: str) -> Any:
 
 def _read(text: str, present: Any, whole: str) -> Any:
     """A value of the present one's kind."""
+    if isinstance(present, StrEnum):
+        kind = type(present)
+        if text not in set(kind):
+            raise ConfigError(f"{whole} takes one of {', '.join(kind)}, got {text!r}")
+        return kind(text)
     if isinstance(present, str):
         return text
     value: Any = {"true": True, "false": False}.get(text.lower())

@@ -23,6 +23,13 @@ class Conditioning(StrEnum):
     DEPTH = "depth"
 
 
+class DepthHint(StrEnum):
+    """Whose depth the prior is told of novel views in the coarse stage."""
+
+    FIELD = "field"
+    CLOUD = "cloud"
+
+
 class Quality(StrEnum):
     """How long a lift may take."""
 
@@ -36,7 +43,7 @@ class GuidanceTerm:
     """One question to the prior at every step.
 
     Attributes:
-        conditioning: words, the reference picture and the relative pose, or words with the field's own depth.
+        conditioning: words, the reference picture and the relative pose, or words with depth (``OptimizeConfig.hint``).
         scale: classifier-free guidance scale s in ``u + s (c - u)``.
         weight: share of this term in the mix.
     """
@@ -260,6 +267,11 @@ class OptimizeConfig:
         back_negative: what the prior is told not to show from behind, such as "face".
         blend_prompts: whether front, side and back prompts turn into each other as a view goes round, or switch.
         cloud_start: start from the bundle's point cloud, as Anything-3D does, instead of its coarse solid.
+        hint: whose depth terms conditioned on it tell the prior: the field's own at that step, or, as in Anything-3D,
+            that of a cloud which stays as it was at first: the bundle's point cloud, else points of the surface that
+            the field starts from.
+        hint_radius: of the discs that its points are drawn as, world units; 0 = a pixel each, so that the map is as
+            sparse as Anything-3D's.
     """
 
     steps: int = 300
@@ -286,6 +298,8 @@ class OptimizeConfig:
     back_negative: str = ""
     blend_prompts: bool = False
     cloud_start: bool = False
+    hint: DepthHint = DepthHint.FIELD
+    hint_radius: float = 0.04
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")
@@ -302,6 +316,7 @@ class OptimizeConfig:
         _require(0 < self.clip_below <= 1, f"clip_below must lie in (0, 1], got {self.clip_below}")
         jitter = self.reference_jitter
         _require(0 <= jitter < 0.1, f"reference_jitter must lie in [0, 0.1), got {jitter}")
+        _require(0 <= self.hint_radius <= 0.5, f"hint_radius must lie in [0, 0.5], got {self.hint_radius}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,6 +451,16 @@ class Recipe:
     losses: LossWeights = field(default_factory=LossWeights)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
+
+    @property
+    def asks_depth(self) -> bool:
+        """Whether the prior is told depth."""
+        return any(term.conditioning is Conditioning.DEPTH for term in self.guidance)
+
+    @property
+    def hints_by_cloud(self) -> bool:
+        """Whether that depth is a cloud's."""
+        return self.asks_depth and self.optimize.hint is DepthHint.CLOUD
 
     @property
     def digest(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipe_settings import with_settings
-from lift3d_ray.recipes import Quality, make_it_3d
+from lift3d_ray.recipes import DepthHint, Quality, make_it_3d
 
 PLAIN = make_it_3d(Quality.DRAFT)
 
@@ -22,6 +22,7 @@ def test_every_kind_of_number_is_exchanged_and_makes_other_work() -> None:
             "optimize.resolutions=(32, 48, 64)",
             "optimize.shading.after=0.3",
             "optimize.back_negative=face, eyes",
+            "optimize.hint=cloud",
         ],
     )
     assert changed.refine.steps == 80
@@ -32,6 +33,7 @@ def test_every_kind_of_number_is_exchanged_and_makes_other_work() -> None:
     assert changed.optimize.resolutions == (32, 48, 64)
     assert changed.optimize.shading.after == 0.3
     assert changed.optimize.back_negative == "face, eyes"
+    assert changed.optimize.hint is DepthHint.CLOUD
     assert changed.digest != PLAIN.digest
     assert with_settings(PLAIN, ["refine.steps=0"]) == PLAIN
 
@@ -51,6 +53,7 @@ def test_every_kind_of_number_is_exchanged_and_makes_other_work() -> None:
         ("optimize.timestep_end=a,b", "takes a value like"),
         ("name=other", "no setting 'name'"),
         ("guidance=()", "no setting 'guidance'"),
+        ("optimize.hint=mesh", "takes one of field, cloud, got 'mesh'"),
         ("losses.color=-1", "must be >= 0"),
     ],
 )

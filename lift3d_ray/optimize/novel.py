@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lift3d_ray.conditioning.prompts import view_prompts
+from lift3d_ray.field.disparity import disparity_picture
 from lift3d_ray.field.render import RenderedRays
 from lift3d_ray.guidance import regularizers
 from lift3d_ray.guidance.ddim import descend
@@ -26,12 +27,13 @@ from lift3d_ray.guidance.sds import (
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.hint import cloud_hint
 from lift3d_ray.optimize.likeness import estimate_loss, render_losses, views_for_clip
 from lift3d_ray.optimize.rendering import render_novel
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import Drawn, FitState
 from lift3d_ray.optimize.surface import relit_pictures, surface_losses
-from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.recipes import Recipe
 from lift3d_ray.types import Float32
 
 _GOLDEN = 0.618034
@@ -62,7 +64,8 @@ def novel_losses(
             picture = relit_pictures(state, recipe, rendered, codec.image_size, azimuth, elevation)
         losses = {}
         if recipe.guidance:
-            views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
+            hint = _hint(scene, rendered, recipe, azimuth, elevation, codec.image_size)
+            views = describe_views(scene, azimuth, elevation, hint, recipe)
             losses = _distil(scene, state, recipe, prior, codec, schedule, views, picture, done)
     losses |= render_losses(scene, recipe, picture, azimuth)
     losses |= surface_losses(state, recipe, rendered, azimuth, elevation)
@@ -132,7 +135,8 @@ def _draw(
     azimuth = np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32)
     elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
     rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
-    views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
+    hint = _hint(scene, rendered, recipe, azimuth, elevation, codec.image_size)
+    views = describe_views(scene, azimuth, elevation, hint, recipe)
     shape = (count, *scene.reference.latents_CHW.shape)
     noise = torch.randn(shape, generator=state.generator).numpy()
 
@@ -158,7 +162,7 @@ def describe_views(
         scene: caption, its learned tokens, and the reference.
         azimuth_B: (B,) degrees relative to the photo.
         elevation_B: (B,) degrees above the horizon.
-        disparity_B1HW: (B, 1, H, W) of what is drawn, or None where no term is conditioned on depth.
+        disparity_B1HW: (B, 1, H, W) of what is to be drawn, or None where no term is conditioned on depth.
         recipe: how prompts turn with the view.
     """
     prompts = view_prompts(
@@ -208,19 +212,22 @@ def _timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
     return tuple(a + (b - a) * done for a, b in zip(start, end, strict=True))  # type: ignore[return-value]
 
 
-def _disparity(rendered: RenderedRays, recipe: Recipe, size: int) -> Float32 | None:
-    """(B, 1, S, S) disparity of the renders in [0, 1], only where a guidance term is conditioned on depth."""
-    if all(term.conditioning is not Conditioning.DEPTH for term in recipe.guidance):
+def _hint(
+    scene: Scene, rendered: RenderedRays, recipe: Recipe, azimuth_B: Float32, elevation_B: Float32, size: int
+) -> Float32 | None:
+    """(B, 1, S, S) disparity in [0, 1] to steer the prior by, only where a guidance term is conditioned on depth."""
+    if not recipe.asks_depth:
         return None
-    side = recipe.optimize.view_px
-    depth = rendered.depth_N.detach().reshape(-1, 1, side, side).cpu()
-    solid = rendered.opacity_N.detach().reshape(-1, 1, side, side).cpu() > 0.5
-    result = torch.zeros_like(depth)
-    for view in range(len(depth)):
-        inside = solid[view]
-        if inside.any():
-            inverse = 1 / depth[view][inside].clamp_min(1e-3)
-            span = (inverse.max() - inverse.min()).clamp_min(1e-6)
-            result[view][inside] = (1 + 254 * (inverse - inverse.min()) / span) / 255
-    enlarged = torch.nn.functional.interpolate(result, size=(size, size), mode="nearest")
+    if scene.cloud is not None:
+        return cloud_hint(scene.cloud, azimuth_B, elevation_B, size=size, radius=recipe.optimize.hint_radius)
+    return _disparity(rendered, recipe.optimize.view_px, size)
+
+
+def _disparity(rendered: RenderedRays, side: int, size: int) -> Float32:
+    """(B, 1, S, S) disparity of renders with this side, in [0, 1]."""
+    depth_BHW = rendered.depth_N.detach().reshape(-1, side, side).cpu().numpy()
+    solid_BHW = rendered.opacity_N.detach().reshape(-1, side, side).cpu().numpy() > 0.5
+    pictures = [disparity_picture(*view) for view in zip(depth_BHW, solid_BHW, strict=True)]
+    pictures_B1HW = torch.from_numpy(np.stack(pictures))[:, None]
+    enlarged = torch.nn.functional.interpolate(pictures_B1HW, size=(size, size), mode="nearest")
     return np.asarray(enlarged.numpy(), dtype=np.float32)

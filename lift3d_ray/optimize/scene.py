@@ -69,6 +69,7 @@ class Scene:
         learned: the learned tokens that the caption names.
         likeness: what CLIP knows the subject by, in recipes that ask it.
         points: the guessed cloud to start from instead, or None.
+        cloud: the cloud, as it stands in the world, whose depth the prior is told; None = the field's own.
     """
 
     perception: Perception
@@ -82,6 +83,7 @@ class Scene:
     learned: tuple[LearnedToken, ...] = ()
     likeness: Likeness | None = None
     points: ColoredPoints | None = None
+    cloud: ColoredPoints | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:

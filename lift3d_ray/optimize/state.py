@@ -90,7 +90,7 @@ def initial_state(
     scene: Scene, config: OptimizeConfig, *, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> FitState:
     """The first guess of the field."""
-    guess = _guess(scene, config)
+    guess = first_guess(scene, config)
     field = VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
     hull = Occupancy.from_numpy(guess.hull_GGG, device=device)
     return FitState(
@@ -155,7 +155,7 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
     return Occupancy(cells_GGG=pooled[0, 0] > 0)
 
 
-def _guess(scene: Scene, config: OptimizeConfig) -> InitialField:
+def first_guess(scene: Scene, config: OptimizeConfig) -> InitialField:
     """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette."""
     subject, resolution = scene.perception.subject, config.resolutions[0]
     if scene.points is not None:

@@ -20,7 +20,7 @@ from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.novel import describe_views
 from lift3d_ray.optimize.scene import Scene, resized
-from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.recipes import Recipe
 from lift3d_ray.refine.losses import Trunk
 from lift3d_ray.refine.occlusion import Viewpoint
 from lift3d_ray.refine.points import CANONICAL_RIM, eroded
@@ -79,8 +79,9 @@ class Wanted:
             self.tokens_TD = None if trunk is None else trunk(self.rgb_3SS[None])[0]
         self.azimuth_V = np.array([v.azimuth_deg for v in viewpoints], dtype=np.float32)
         self.elevation_V = np.array([v.elevation_deg for v in viewpoints], dtype=np.float32)
-        deep = any(term.conditioning is Conditioning.DEPTH for term in recipe.guidance)
-        self.disparity_V1SS = disparity_pictures(mesh_views(mesh, viewpoints, codec.image_size)) if deep else None
+        self.disparity_V1SS = (
+            disparity_pictures(mesh_views(mesh, viewpoints, codec.image_size)) if recipe.asks_depth else None
+        )
 
     def described(self, chosen: list[int]) -> NovelViews:
         """What the prior is told about some viewpoints."""
