@@ -112,26 +112,23 @@ def initial_field(
     front_HW = _front_depth(mask_HW, disparity_HW, half_HW, center_depth, world_per_px, depth_range)
     front_HW = depth_trust * front_HW + (1 - depth_trust) * (center_depth - half_HW)
 
-    points_P3 = _grid_points(resolution)
-    xy_P2, depth_P = project(points_P3, c2w_44, size, fovy_deg=fovy_deg, framing=framing)
-    row_P, column_P, seen_P = _pixels(xy_P2, size)
-    front_P, half_P = front_HW[row_P, column_P], half_HW[row_P, column_P]
+    grid = _seen_grid(mask_HW, c2w_44, framing, resolution, fovy_deg=fovy_deg)
+    front_P, half_P = (picture_HW[grid.row_P, grid.column_P] for picture_HW in (front_HW, half_HW))
     # The rim is thinner than a grid step; left so, it would fall between the grid points.
     reach_P = np.maximum(half_P, 1.0 / (resolution - 1))
-    inside_P = seen_P & mask_HW[row_P, column_P] & (np.abs(depth_P - front_P - half_P) <= reach_P)
-    inside_P &= np.linalg.norm(points_P3, axis=-1) <= 1.0
+    inside_P = grid.allowed_P & (np.abs(grid.depth_P - front_P - half_P) <= reach_P)
     cube = (resolution,) * 3
     return InitialField(
         raw_density_RRR=_ramp(inside_P.reshape(cube)),
-        raw_rgb_RRR3=_colors(rgb_HWC, mask_HW)[row_P, column_P].reshape(*cube, 3),
+        raw_rgb_RRR3=_colors(rgb_HWC, mask_HW)[grid.row_P, grid.column_P].reshape(*cube, 3),
         hull_GGG=silhouette_hull(
             mask_HW, c2w_44, framing, resolution=hull_resolution, margin=hull_margin, fovy_deg=fovy_deg
         ),
     )
 
 
-def carved_field(
-    shape: CoarseShape,
+def guessed_field(
+    guess: CoarseShape | ColoredPoints,
     alpha_HW: Float32,
     rgb_HWC: UInt8,
     c2w_44: Float32,
@@ -140,12 +137,12 @@ def carved_field(
     resolution: int,
     hull_resolution: int = 32,
 ) -> InitialField:
-    """A guessed solid, cut by the photo's own silhouette and painted from the photo and the guessed back.
+    """A guessed solid or cloud, cut by the photo's own silhouette and painted from the photo and the guess's back.
 
-    Where the mask has matter but no slice of the guess is likely, the likeliest one is filled: thin parts stay.
+    Where the mask has matter and the guess has not, there is some all the same: thin parts stay.
 
     Args:
-        shape: what lies behind every cell of the picture.
+        guess: what lies behind every cell of the picture, or points as they come; those are stood in the photo here.
         alpha_HW: (S, S) in [0, 1], the subject's mask.
         rgb_HWC: (S, S, 3) uint8 picture of the subject.
         c2w_44: (4, 4) camera-to-world of that picture.
@@ -156,87 +153,116 @@ def carved_field(
     Raises:
         NoSubject: the mask is empty.
     """
-    size, mask_HW = alpha_HW.shape[0], _mask(alpha_HW)
-    points_P3 = _grid_points(resolution)
-    xy_P2, depth_P = project(points_P3, c2w_44, size, framing=framing)
+    mask_HW = _mask(alpha_HW)
+    grid = _seen_grid(mask_HW, c2w_44, framing, resolution)
+    if isinstance(guess, ColoredPoints):
+        filled = _filled_cloud(stood_in_photo(guess, alpha_HW, c2w_44, framing), grid, c2w_44, framing)
+    else:
+        filled = _carved_solid(guess, grid, c2w_44, framing)
+    front_P3 = _colors(rgb_HWC, mask_HW)[grid.row_P, grid.column_P]
+    rgb_P3 = front_P3 + filled.way_P[:, None] * (_logits(filled.back_rgb_P3) - front_P3)
+    cube = (resolution,) * 3
+    return InitialField(
+        raw_density_RRR=_ramp(filled.inside_P.reshape(cube)),
+        raw_rgb_RRR3=np.asarray(rgb_P3.reshape(*cube, 3), dtype=np.float32),
+        hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SeenGrid:
+    """Grid points as a picture of the subject shows them.
+
+    Attributes:
+        mask_HW: (S, S) bool, the subject.
+        points_P3: (P, 3) world.
+        xy_P2, depth_P: pixel position and z-depth.
+        row_P, column_P: the pixel there, or the nearest one.
+        allowed_P: (P,) bool points of the unit ball on which the picture shows the subject.
+    """
+
+    mask_HW: Bool
+    points_P3: Float32
+    xy_P2: Float32
+    depth_P: Float32
+    row_P: NDArray[np.int64]
+    column_P: NDArray[np.int64]
+    allowed_P: Bool
+
+
+def _seen_grid(
+    mask_HW: Bool, c2w_44: Float32, framing: Framing, resolution: int, *, fovy_deg: float = DEFAULT_FOVY_DEG
+) -> _SeenGrid:
+    size, points_P3 = len(mask_HW), _grid_points(resolution)
+    xy_P2, depth_P = project(points_P3, c2w_44, size, fovy_deg=fovy_deg, framing=framing)
     row_P, column_P, seen_P = _pixels(xy_P2, size)
-    cells_2P = xy_P2[:, ::-1].T * (len(shape.filled_SSD) / size) - 0.5
-    along_P = (depth_P - _center_depth(c2w_44)) / (shape.depth_reach * half_width(framing))
+    return _SeenGrid(
+        mask_HW=mask_HW,
+        points_P3=points_P3,
+        xy_P2=xy_P2,
+        depth_P=depth_P,
+        row_P=row_P,
+        column_P=column_P,
+        allowed_P=seen_P & mask_HW[row_P, column_P] & (np.linalg.norm(points_P3, axis=-1) <= 1.0),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filled:
+    """What a guess says of the grid's points.
+
+    Attributes:
+        inside_P: (P,) bool where there is matter.
+        way_P: (P,) 0 at the front of it, 1 at its back, smooth in between.
+        back_rgb_P3: (P, 3) sRGB in [0, 1] of the guess there, which the back takes.
+    """
+
+    inside_P: Bool
+    way_P: Float32
+    back_rgb_P3: Float32
+
+
+def _carved_solid(shape: CoarseShape, grid: _SeenGrid, c2w_44: Float32, framing: Framing) -> _Filled:
+    """Where a slice is likely; where the mask has matter but no slice is likely, the likeliest one."""
+    cells_2P = grid.xy_P2[:, ::-1].T * (len(shape.filled_SSD) / len(grid.mask_HW)) - 0.5
+    along_P = (grid.depth_P - _center_depth(c2w_44)) / (shape.depth_reach * half_width(framing))
     slice_P = (along_P + 1) * (shape.filled_SSD.shape[2] / 2) - 0.5
     likely_P = ndimage.map_coordinates(shape.filled_SSD, [*cells_2P, slice_P], order=1, mode="nearest")
     likeliest_P = ndimage.map_coordinates(shape.filled_SSD.max(axis=2), cells_2P, order=1, mode="nearest")
-    inside_P = seen_P & mask_HW[row_P, column_P] & (np.abs(along_P) < 1) & (likely_P >= _filled_from(likeliest_P))
-    inside_P &= np.linalg.norm(points_P3, axis=-1) <= 1.0
-    behind_P = _share_of_the_way(shape.filled_SSD, cells_2P, slice_P)[:, None]
     back_P3 = np.stack(
         [ndimage.map_coordinates(shape.back_rgb_SSC[..., k], cells_2P, order=1, mode="nearest") for k in range(3)], 1
     )
-    front_P3 = _colors(rgb_HWC, mask_HW)[row_P, column_P]
-    cube = (resolution,) * 3
-    return InitialField(
-        raw_density_RRR=_ramp(inside_P.reshape(cube)),
-        raw_rgb_RRR3=np.asarray(
-            (front_P3 + behind_P * (_logits(back_P3) - front_P3)).reshape(*cube, 3), dtype=np.float32
-        ),
-        hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
+    return _Filled(
+        inside_P=grid.allowed_P & (np.abs(along_P) < 1) & (likely_P >= _filled_from(likeliest_P)),
+        way_P=_share_of_the_way(shape.filled_SSD, cells_2P, slice_P),
+        back_rgb_P3=back_P3,
     )
 
 
-def cloud_field(
-    points: ColoredPoints,
-    alpha_HW: Float32,
-    rgb_HWC: UInt8,
-    c2w_44: Float32,
-    framing: Framing = CANONICAL,
-    *,
-    resolution: int,
-    hull_resolution: int = 32,
-) -> InitialField:
-    """A point cloud made solid, cut by the photo's own silhouette and painted from the photo and the points.
+def _filled_cloud(stood: ColoredPoints, grid: _SeenGrid, c2w_44: Float32, framing: Framing) -> _Filled:
+    """What lies near the points is a closed shell, what it encloses is filled, and its thickness is taken off again.
 
-    What lies near the points becomes a closed shell, what the shell encloses is filled, and the shell's thickness is
-    taken off again. Where the mask has matter but no point, a sheet as thick as the shell stands at the depth of the
-    nearest points in the picture: thin parts stay.
-
-    Args:
-        points: the guess, as it comes; it is stood in the photo here.
-        alpha_HW: (S, S) in [0, 1], the subject's mask.
-        rgb_HWC: (S, S, 3) uint8 picture of the subject.
-        c2w_44: (4, 4) camera-to-world of that picture.
-        framing: its zoom and shift.
-        resolution: grid points along an axis.
-        hull_resolution: cells of the hull along an axis.
-
-    Raises:
-        NoSubject: the mask is empty.
+    Where the mask has matter but no point, a sheet as thick as the shell stands at the depth of the nearest points in
+    the picture.
     """
-    size, mask_HW = alpha_HW.shape[0], _mask(alpha_HW)
-    stood = stood_in_photo(points, alpha_HW, c2w_44, framing)
-    points_P3, cube = _grid_points(resolution), (resolution,) * 3
-    away_P, nearest_P = cKDTree(stood.xyz_N3).query(points_P3)
+    size, resolution = len(grid.mask_HW), round(len(grid.points_P3) ** (1 / 3))
+    away_P, nearest_P = cKDTree(stood.xyz_N3).query(grid.points_P3)
     shell = max(SHELL_SPACINGS * _spacing(stood.xyz_N3), 2.5 / (resolution - 1))
-    solid_P = _filled_shell((away_P < shell).reshape(cube), shell * (resolution - 1) / 2).ravel()
+    solid_P = _filled_shell((away_P < shell).reshape((resolution,) * 3), shell * (resolution - 1) / 2).ravel()
     solid_P |= away_P < shell / 2
-
-    xy_P2, depth_P = project(points_P3, c2w_44, size, framing=framing)
-    row_P, column_P, seen_P = _pixels(xy_P2, size)
-    allowed_P = seen_P & mask_HW[row_P, column_P] & (np.linalg.norm(points_P3, axis=-1) <= 1.0)
     # Discs as wide as the shell leave no gap through which the front map would show the back.
     front_HW, back_HW = (_everywhere(stood, c2w_44, framing, size, shell, farthest=far) for far in (False, True))
-    front_P, back_P = front_HW[row_P, column_P], back_HW[row_P, column_P]
-    inside_P = allowed_P & solid_P
-    bare_HW = mask_HW.copy()
-    bare_HW[row_P[inside_P], column_P[inside_P]] = False
+    front_P, back_P = (picture_HW[grid.row_P, grid.column_P] for picture_HW in (front_HW, back_HW))
+    inside_P = grid.allowed_P & solid_P
+    bare_HW = grid.mask_HW.copy()
+    bare_HW[grid.row_P[inside_P], grid.column_P[inside_P]] = False
     bare_HW = ndimage.binary_opening(bare_HW, iterations=max(1, size // resolution))
-    inside_P |= allowed_P & bare_HW[row_P, column_P] & (np.abs(depth_P - (front_P + back_P) / 2) <= shell)
-    way_P = np.clip((depth_P - front_P) / np.maximum(back_P - front_P, shell), 0, 1)[:, None]
-    front_P3, cloud_P3 = _colors(rgb_HWC, mask_HW)[row_P, column_P], _logits(stood.rgb_N3)[nearest_P]
-    return InitialField(
-        raw_density_RRR=_ramp(inside_P.reshape(cube)),
-        raw_rgb_RRR3=np.asarray(
-            (front_P3 + way_P * way_P * (3 - 2 * way_P) * (cloud_P3 - front_P3)).reshape(*cube, 3), dtype=np.float32
-        ),
-        hull_GGG=silhouette_hull(mask_HW, c2w_44, framing, resolution=hull_resolution),
+    sheet_P = np.abs(grid.depth_P - (front_P + back_P) / 2) <= shell
+    way_P = np.clip((grid.depth_P - front_P) / np.maximum(back_P - front_P, shell), 0, 1)
+    return _Filled(
+        inside_P=inside_P | (grid.allowed_P & bare_HW[grid.row_P, grid.column_P] & sheet_P),
+        way_P=way_P * way_P * (3 - 2 * way_P),
+        back_rgb_P3=stood.rgb_N3[nearest_P],
     )
 
 

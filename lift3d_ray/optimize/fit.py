@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.novel import novel_losses
+from lift3d_ray.optimize.recent import RecentLosses, numbers
 from lift3d_ray.optimize.rendering import jittered, render_step, sharpness
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import FitState, refine_grid, refresh_occupancy
@@ -75,7 +75,7 @@ def fit(
         OptimizationFailed: the losses are not finite any more.
     """
     config = recipe.optimize
-    recent: list[dict[str, float]] = []
+    recent = RecentLosses(config.steps)
     while state.step < config.steps:
         done = state.step / config.steps
         _enter_step(state, recipe, done)
@@ -87,20 +87,19 @@ def fit(
         losses = _losses(scene, state, recipe, prior, codec, schedule, done)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            raise OptimizationFailed(f"the losses are not finite at step {state.step}: {_numbers(losses)}")
+            raise OptimizationFailed(f"the losses are not finite at step {state.step}: {numbers(losses)}")
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         _step(state, config.density_rate)
         state.step += 1
-        recent = [*recent[-max(1, config.steps // 10) :], _numbers(losses)]
+        recent.add(numbers(losses))
         report(_progress(state, config.steps, float(total.detach())))
         if checkpoint is not None:
             checkpoint(state)
-    names = sorted({name for entry in recent for name in entry})
     return Fitted(
         field=state.field,
         sharpness=config.sharpness[1],
-        losses={n: float(np.mean([e[n] for e in recent if n in e])) for n in names},
+        losses=recent.means(),
         prior_s=state.prior_s,
         prior_batch=state.prior_batch_sum / max(1, state.prior_calls),
     )
@@ -182,10 +181,6 @@ def _reference_losses(scene: Scene, state: FitState, recipe: Recipe, done: float
             1 + regularizers.negative_pearson(-rendered.depth_N, rays.disparity_P[chosen], solid)
         )
     return losses
-
-
-def _numbers(losses: dict[str, Tensor]) -> dict[str, float]:
-    return {name: float(value.detach()) for name, value in losses.items()}
 
 
 def _progress(state: FitState, steps: int, loss: float) -> Progress:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lift3d_ray.field.init import InitialField, carved_field, cloud_field, initial_field
+from lift3d_ray.field.init import InitialField, guessed_field, initial_field
 from lift3d_ray.field.occupancy import Occupancy, occupancy_from_field
 from lift3d_ray.field.voxels import VoxelField
 from lift3d_ray.optimize.scene import Scene
@@ -158,19 +158,10 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
 def first_guess(scene: Scene, config: OptimizeConfig) -> InitialField:
     """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette."""
     subject, resolution = scene.perception.subject, config.resolutions[0]
-    if scene.points is not None:
-        return cloud_field(
-            scene.points,
-            subject.alpha_HW,
-            subject.rgb_HWC,
-            scene.c2w_44,
-            scene.pose.framing,
-            resolution=resolution,
-            hull_resolution=HULL_CELLS,
-        )
-    if scene.coarse is not None:
-        return carved_field(
-            scene.coarse,
+    guess = scene.coarse if scene.points is None else scene.points
+    if guess is not None:
+        return guessed_field(
+            guess,
             subject.alpha_HW,
             subject.rgb_HWC,
             scene.c2w_44,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from lift3d_ray.errors import OptimizationFailed
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.recent import RecentLosses, numbers
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.recipes import Recipe, RefineConfig
 from lift3d_ray.refine import losses
@@ -91,26 +91,24 @@ def refine(
     wanted = Wanted(scene, mesh, around, recipe, codec, trunk, device)
     optimizer = torch.optim.Adam(cloud.groups(), betas=(0.9, 0.99), eps=1e-15)
     before = cloud.pictures()
-    asked, recent = Asked(), list[dict[str, float]]()
+    asked, recent = Asked(), RecentLosses(config.steps)
     for step in range(config.steps):
         terms = _losses(cloud, wanted, recipe, prior, codec, schedule, generator, asked)
         total = torch.stack(list(terms.values())).sum()
-        numbers = {name: float(value.detach()) for name, value in terms.items()}
         if not torch.isfinite(total):
-            raise OptimizationFailed(f"the losses are not finite at step {step} of the refinement: {numbers}")
+            raise OptimizationFailed(f"the losses are not finite at step {step} of the refinement: {numbers(terms)}")
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
-        recent = [*recent[-max(1, config.steps // 10) :], numbers]
+        recent.add(numbers(terms))
         report(asked.progress(step + 1, config.steps, float(total.detach())))
-    names = sorted({name for entry in recent for name in entry})
     return Refined(
         points=points,
         viewpoints=around,
         before_VSSC=before,
         after_VSSC=cloud.pictures(),
         covered_VSS=cloud.covered(range(len(around))).cpu().numpy(),
-        losses={f"refine_{n}": float(np.mean([e[n] for e in recent if n in e])) for n in names},
+        losses={f"refine_{name}": mean for name, mean in recent.means().items()},
         prior_s=asked.seconds,
         prior_batch=asked.batch,
     )

@@ -8,7 +8,7 @@ import pytest
 from lift3d_ray.cameras import Framing, orbit_c2w, project
 from lift3d_ray.errors import NoSubject
 from lift3d_ray.field.cloud import sparse_depth, splat, stood_in_photo
-from lift3d_ray.field.init import cloud_field
+from lift3d_ray.field.init import guessed_field
 from lift3d_ray.types import ColoredPoints
 
 FRONT = orbit_c2w(0.0, 0.0)[0]
@@ -101,7 +101,7 @@ def test_a_cloud_becomes_a_solid_of_its_size_with_both_colours() -> None:
     mask = mask_of(ball, FRONT, framing)
     photo = np.full((96, 96, 3), 255, dtype=np.uint8)
     photo[mask > 0] = (230, 26, 26)
-    guess = cloud_field(ball, mask, photo, FRONT, framing, resolution=48)
+    guess = guessed_field(ball, mask, photo, FRONT, framing, resolution=48)
     radii = np.linalg.norm(np.stack(np.meshgrid(*[np.linspace(-1, 1, 48)] * 3, indexing="ij")), axis=0)
     inside = guess.raw_density_RRR > 0
     # The mask's discs make the photo's ball a tenth larger than the cloud.
@@ -118,7 +118,7 @@ def test_what_the_mask_shows_and_the_cloud_lacks_is_filled() -> None:
     mask = mask_of(ball, FRONT, framing)
     mask[12:20, 40:56] = 1
     mask[20:40, 46:50] = 1
-    guess = cloud_field(ball, mask, np.zeros((96, 96, 3), dtype=np.uint8), FRONT, framing, resolution=48)
+    guess = guessed_field(ball, mask, np.zeros((96, 96, 3), dtype=np.uint8), FRONT, framing, resolution=48)
     seen = guess.raw_density_RRR > 0
     # The plate at the top stands at about the ball's depth.
     assert seen[:, 38:, :].any()
@@ -130,4 +130,4 @@ def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(NoSubject, match="empty"):
         stood_in_photo(sphere(), np.zeros((8, 8), np.float32), FRONT)
     with pytest.raises(NoSubject, match="empty"):
-        cloud_field(sphere(), np.zeros((8, 8), np.float32), np.zeros((8, 8, 3), np.uint8), FRONT, resolution=8)
+        guessed_field(sphere(), np.zeros((8, 8), np.float32), np.zeros((8, 8, 3), np.uint8), FRONT, resolution=8)

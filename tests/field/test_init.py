@@ -6,7 +6,7 @@ from lift3d_ray.cameras import CANONICAL, Framing, focal_px, half_width, orbit_c
 from lift3d_ray.errors import ConfigError, NoSubject
 from lift3d_ray.field.init import (
     InitialField,
-    carved_field,
+    guessed_field,
     inflated_half_thickness,
     initial_field,
     silhouette_hull,
@@ -180,7 +180,7 @@ def test_a_true_solid_is_carved_as_it_is_and_painted_from_both_sides(framing: Fr
         back_rgb_SSC=np.broadcast_to(np.array([0.1, 0.9, 0.1], dtype=np.float32), (32, 32, 3)).copy(),
         depth_reach=1.3,
     )
-    start = carved_field(shape, alpha, rgb, c2w, framing, resolution=48)
+    start = guessed_field(shape, alpha, rgb, c2w, framing, resolution=48)
     axis = np.linspace(-1, 1, 48)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
     solid, truth = start.raw_density_RRR > 0, np.linalg.norm(grid, axis=-1) < radius
@@ -199,11 +199,11 @@ def test_where_the_guess_is_unsure_the_likeliest_slice_keeps_the_mask() -> None:
     likely[..., 14:18] = 0.2
     shape = CoarseShape(filled_SSD=likely, back_rgb_SSC=np.full((32, 32, 3), 0.5, dtype=np.float32), depth_reach=0.9)
     rgb = np.full((SIZE, SIZE, 3), 120, dtype=np.uint8)
-    start = carved_field(shape, alpha, rgb, c2w, resolution=48)
+    start = guessed_field(shape, alpha, rgb, c2w, resolution=48)
     depth = np.flatnonzero((start.raw_density_RRR > 0).any(axis=(0, 1)))
     assert 5 <= len(depth) <= 8
     with pytest.raises(NoSubject):
-        carved_field(shape, np.zeros_like(alpha), rgb, c2w, resolution=48)
+        guessed_field(shape, np.zeros_like(alpha), rgb, c2w, resolution=48)
 
 
 def test_a_stick_one_grid_point_wide_stays_solid() -> None:
@@ -215,7 +215,7 @@ def test_a_stick_one_grid_point_wide_stays_solid() -> None:
         back_rgb_SSC=np.full((32, 32, 3), 0.5, dtype=np.float32),
         depth_reach=0.9,
     )
-    start = carved_field(shape, alpha, np.full((SIZE, SIZE, 3), 120, dtype=np.uint8), c2w, resolution=49)
+    start = guessed_field(shape, alpha, np.full((SIZE, SIZE, 3), 120, dtype=np.uint8), c2w, resolution=49)
     solid = start.raw_density_RRR > 0
     assert solid.any(axis=(1, 2)).sum() == 1
     heights = np.flatnonzero(solid.any(axis=(0, 2)))
