@@ -85,7 +85,8 @@ class SceneTools:
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
         coarse: guesses the solid behind the photo; without it the silhouette is inflated.
         clip: what novel views are compared to the photo by, for recipes that ask for it.
-        point_cloud: guesses the subject's surface as points, for recipes that start from them.
+        point_cloud: guesses the subject's surface as points, for recipes that start from them or hint at depth by them.
+        has_point_cloud: whether the bundle can.
     """
 
     codec: LatentCodec
@@ -97,6 +98,7 @@ class SceneTools:
     coarse: CoarseEstimator | None = None
     clip: ClipEncoder | None = None
     point_cloud: PointCloudGuesser | None = None
+    has_point_cloud: bool = False
 
 
 def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "cpu") -> SceneTools:
@@ -107,6 +109,8 @@ def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "c
         recipe: what only some recipes ask for is loaded where this one does.
         device: where the field is optimised.
     """
+    asks_clip = recipe is not None and recipe.losses.ask_clip
+    asks_cloud = recipe is not None and recipe.optimize.asks_cloud
     return SceneTools(
         codec=load_codec(bundle, device=device),
         schedule=load_noise_schedule(bundle),
@@ -115,8 +119,9 @@ def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "c
         pose=load_pose(bundle),
         image_encoder=load_image_encoder(bundle, device=device),
         coarse=load_coarse(bundle),
-        clip=load_scene_clip(bundle, device=device) if recipe is not None and recipe.losses.ask_clip else None,
-        point_cloud=load_point_cloud(bundle, device=device),
+        clip=load_scene_clip(bundle, device=device) if asks_clip else None,
+        point_cloud=load_point_cloud(bundle, device=device) if asks_cloud else None,
+        has_point_cloud=bundle.has_point_cloud,
     )
 
 
@@ -419,6 +424,11 @@ def _guess_points(
         return None
     if tools.point_cloud is not None:
         return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
+    if tools.has_point_cloud:
+        raise ConfigError(
+            "the recipe asks for a point cloud, which the bundle has and the scene's tools have not: "
+            "give the recipe to load_tools(bundle, recipe=recipe)"
+        )
     if recipe.optimize.cloud_start:
         raise ConfigError(
             "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "

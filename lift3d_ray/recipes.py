@@ -318,6 +318,11 @@ class OptimizeConfig:
         _require(0 <= jitter < 0.1, f"reference_jitter must lie in [0, 0.1), got {jitter}")
         _require(0 <= self.hint_radius <= 0.5, f"hint_radius must lie in [0, 0.5], got {self.hint_radius}")
 
+    @property
+    def asks_cloud(self) -> bool:
+        """Whether a scene needs the bundle's point cloud in its own process, where there is one."""
+        return self.cloud_start or self.hint is DepthHint.CLOUD
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:

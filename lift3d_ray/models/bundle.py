@@ -85,6 +85,11 @@ class Bundle:
         return self.optional_path("view_unet") is not None
 
     @property
+    def has_point_cloud(self) -> bool:
+        """Whether the subject's surface can be guessed as points."""
+        return self.optional_path("point_cloud") is not None
+
+    @property
     def digest(self) -> str:
         """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest."""
         return _digest(self.folder)
