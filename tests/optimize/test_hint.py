@@ -24,7 +24,7 @@ from lift3d_ray.recipes import Conditioning, DepthHint, GuidanceTerm, OptimizeCo
 from lift3d_ray.toybox import render
 from lift3d_ray.toybox.points import surface_points
 from lift3d_ray.toybox.training.point_data import turned_to_front
-from lift3d_ray.types import ColoredPoints, Float32, NoisePrediction, NoiseQuery, ReferencePose, UInt8
+from lift3d_ray.types import Bool, ColoredPoints, Float32, NoisePrediction, NoiseQuery, ReferencePose, UInt8
 from tests.scenes import SCHEDULE, SIZE, PixelCodec, toy_perception
 
 AZIMUTH, ELEVATION = 20.0, 20.0
@@ -85,12 +85,12 @@ def scene() -> Scene:
     return prepare_scene(PERCEPTION, pose, view_reference(PERCEPTION.subject, PixelCodec(), None))  # type: ignore[arg-type]
 
 
-def seen(cloud: ColoredPoints, azimuth_deg: float, *, radius: float) -> np.ndarray:
+def seen(cloud: ColoredPoints, azimuth_deg: float, *, radius: float) -> Bool:
     at = np.array([azimuth_deg], dtype=np.float32), np.array([15.0], dtype=np.float32)
-    return cloud_hint(cloud, *at, size=SIDE, radius=radius)[0, 0] > 0
+    return np.asarray(cloud_hint(cloud, *at, size=SIDE, radius=radius)[0, 0] > 0)
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
+def overlap(one: Bool, other: Bool) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 

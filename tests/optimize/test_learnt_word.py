@@ -15,7 +15,7 @@ from lift3d_ray.models.analytic import AnalyticPrior
 from lift3d_ray.recipes import Conditioning, GuidanceTerm, InversionConfig, Quality, Recipe, make_it_3d
 from tests.scenes import SCHEDULE, SIZE, PixelCodec, toy_perception
 
-_, PERCEPTION, _ = toy_perception("house")
+PERCEPTION = toy_perception("house")[1]
 WORD_STEPS, FIT_STEPS = 4, 5
 
 
