@@ -18,7 +18,7 @@ from lift3d_ray.recipes import Quality
 if TYPE_CHECKING:
     from lift3d_ray.evaluate import Score, Verdict
 
-COLUMNS = ("psnr", "ssim", "iou", "chamfer", "lpips", "clip", "front")
+COLUMNS = ("psnr", "ssim", "iou", "chamfer", "lpips", "clip", "front", "front_lpips")
 
 
 class GuidanceName(StrEnum):
@@ -47,6 +47,9 @@ def evaluate(
         typer.Option("--scale", min=0, help="Guidance scale for every way, to compare at one; else each its own."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Lift every toy with this many seeds.")] = 1,
+    best_of: Annotated[
+        int, typer.Option("--best-of", min=1, help="Lift everything under this many seeds and judge the best.")
+    ] = 1,
     meshes: Annotated[
         Path | None,
         typer.Option("--meshes", metavar="DIR", help="Judge by the mesh files (GLB, OBJ, PLY) of a folder instead."),
@@ -70,7 +73,7 @@ def evaluate(
 
     exams: list[int | Path] = list(range(count)) if meshes is None else list(mesh_files(meshes))
     questions = [
-        Question(exam=exam, guidance=way, seed=seed + k, scale=scale)
+        Question(exam=exam, guidance=way, seed=seed + k, scale=scale, best_of=best_of)
         for way in ways
         for exam in exams
         for k in range(seeds)
@@ -99,6 +102,7 @@ def table(verdicts: list[Verdict]) -> str:
         lines.append(line(f"{title}, field", mean_score([v.field for v in some])))
         won = sum(v.mesh.psnr > v.copy.psnr for v in some)
         lines.append(f"{way}: {won} of {len(some)} meshes have a higher psnr than the photo, copied")
+        lines.append(f"{way}: {sum(v.seconds for v in some) / len(some):.1f} s a lift")
     lines.append(line("the photo itself, copied", mean_score([v.copy for v in verdicts])))
     return "\n".join(lines)
 
@@ -106,7 +110,7 @@ def table(verdicts: list[Verdict]) -> str:
 def line(name: str, score: Score | None) -> str:
     """One line of the table; without a score, its head."""
     figures = COLUMNS if score is None else [f"{getattr(score, column):.3f}" for column in COLUMNS]
-    return f"{name[:64]:64s}" + "".join(f"{figure:>9s}" for figure in figures)
+    return f"{name[:64]:64s}" + "".join(f"{figure:>12s}" for figure in figures)
 
 
 def _as_json(verdicts: list[Verdict]) -> list[dict[str, object]]:

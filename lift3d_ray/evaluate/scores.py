@@ -36,6 +36,7 @@ class Score:
         lpips: shift-tolerant LPIPS distance of the pictures; needs weights that are no part of this package.
         clip: cosine of CLIP's vectors of a picture and the truth from the same side.
         front: PSNR at the photo's own view, dB.
+        front_lpips: LPIPS there.
     """
 
     psnr: float
@@ -45,6 +46,7 @@ class Score:
     lpips: float = NOT_KNOWN
     clip: float = NOT_KNOWN
     front: float = NOT_KNOWN
+    front_lpips: float = NOT_KNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,12 @@ class Eyes:
     def compared(self, score: Score, rgb_VSSC: Float32, exam: Exam) -> Score:
         """The score with what the networks say of these pictures beside the exam's."""
         ours, theirs = (self.clip.encode_images(_bytes(views)) for views in (rgb_VSSC, exam.rgb_VSSC))
-        distance = NOT_KNOWN
-        if self.perceptual is not None:
-            distance = float(self.perceptual(rgb_VSSC, exam.rgb_VSSC).mean())
+        distance = self.distance(rgb_VSSC, exam.rgb_VSSC)
         return replace(score, clip=float((ours * theirs).sum(-1).mean()), lpips=distance)
+
+    def distance(self, ours_VSSC: Float32, theirs_VSSC: Float32) -> float:
+        """Mean LPIPS distance of pictures; NaN without the network."""
+        return NOT_KNOWN if self.perceptual is None else float(self.perceptual(ours_VSSC, theirs_VSSC).mean())
 
 
 def _bytes(rgb_VSSC: Float32) -> UInt8:
@@ -109,7 +113,10 @@ def _score_all(rgb_VSSC: Float32, alpha_VSS: Float32, exam: Exam, eyes: Eyes | N
     novel = rgb_VSSC[:-1]
     score = score_views(novel, alpha_VSS[:-1], exam)
     score = replace(score, front=float(_psnr(rgb_VSSC[-1:], exam.copy_SSC[None])[0]))
-    return score if eyes is None else eyes.compared(score, novel, exam)
+    if eyes is None:
+        return score
+    score = replace(score, front_lpips=eyes.distance(rgb_VSSC[-1:], exam.copy_SSC[None]))
+    return eyes.compared(score, novel, exam)
 
 
 def score_copy(exam: Exam, eyes: Eyes | None = None) -> Score:

@@ -14,7 +14,7 @@ from lift3d_ray.cli.evaluate import GuidanceName
 from lift3d_ray.cli.main import main
 from lift3d_ray.evaluate import GUIDANCES, Question, Score, Verdict
 
-MESH = Score(psnr=18.5, ssim=0.7, iou=0.81, chamfer=0.04, lpips=0.02, clip=0.9, front=30.0)
+MESH = Score(psnr=18.5, ssim=0.7, iou=0.81, chamfer=0.04, lpips=0.02, clip=0.9, front=30.0, front_lpips=0.004)
 FIELD = Score(psnr=19.5, ssim=0.75, iou=0.83)
 COPY = Score(psnr=14.0, ssim=0.6, iou=0.64)
 
@@ -46,12 +46,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_prints_the_means_below_each_other(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--count", "1", "--quality", "draft", "--seed", "3"]) == 0
     captured = capsys.readouterr()
-    head, mesh, field, won, copy = (line.split() for line in captured.out.splitlines())
-    assert head == ["psnr", "ssim", "iou", "chamfer", "lpips", "clip", "front"]
-    assert mesh[-7:] == ["18.500", "0.700", "0.810", "0.040", "0.020", "0.900", "30.000"]
-    assert field[-7:] == ["19.500", "0.750", "0.830", *4 * ["nan"]]
-    assert copy[-7:] == ["14.000", "0.600", "0.640", *4 * ["nan"]]
+    head, mesh, field, won, seconds, copy = (line.split() for line in captured.out.splitlines())
+    assert head == ["psnr", "ssim", "iou", "chamfer", "lpips", "clip", "front", "front_lpips"]
+    assert mesh[-8:] == ["18.500", "0.700", "0.810", "0.040", "0.020", "0.900", "30.000", "0.004"]
+    assert field[-8:] == ["19.500", "0.750", "0.830", *5 * ["nan"]]
+    assert copy[-8:] == ["14.000", "0.600", "0.640", *5 * ["nan"]]
     assert " ".join(won) == "recipe: 1 of 1 meshes have a higher psnr than the photo, copied"
+    assert " ".join(seconds) == "recipe: 1.5 s a lift"
     assert "mug-0 (a red mug)" in captured.err
     assert asked["questions"] == [Question(exam=0, guidance="recipe", seed=3)]
     assert (asked["recipe"].quality, asked["jobs"], asked["device"]) == ("draft", 1, "cpu")

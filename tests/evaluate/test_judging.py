@@ -60,3 +60,11 @@ def test_every_way_of_guidance_makes_a_recipe_of_its_own() -> None:
     assert GUIDANCES["none"](recipe).guidance == ()
     digests = {name: change(recipe).digest for name, change in GUIDANCES.items() if name not in ("recipe", "view")}
     assert len(set(digests.values())) == len(digests)
+
+
+def test_the_best_of_two_seeds_is_one_of_the_two() -> None:
+    judge = Judge("toybox", _brief())
+    kept = judge(Question(exam=1, best_of=2)).mesh.psnr
+    alone = [judge(Question(exam=1, seed=seed)).mesh.psnr for seed in (0, 1)]
+    assert alone[0] != alone[1]
+    assert kept in alone
