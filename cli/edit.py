@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +85,18 @@ def edit(
     written = write_asset(edited, out, provenance(lifted, weights, chosen, facts))
     if not quiet:
         print(f"{edited.perception.caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+    warn_if_unheard(edited.metrics)
+
+
+def warn_if_unheard(metrics: Mapping[str, float]) -> None:
+    """Say on stderr where an edit by words did not bring its asset nearer to them."""
+    after, before = metrics.get("words"), metrics.get("words_before")
+    if after is not None and before is not None and after <= before:
+        print(
+            f"lift3d-ray: in CLIP's eyes the asset agrees no better with the words than before ({after:.2f}, was "
+            f"{before:.2f}): the bundle's text prior may not know them; say it otherwise, or edit by --picture",
+            file=sys.stderr,
+        )
 
 
 def chosen_recipe(bundle: Bundle, quality: Quality, settings: list[str] | None, *, by_words: bool) -> Recipe:

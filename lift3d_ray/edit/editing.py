@@ -16,7 +16,7 @@ from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.conditioning.caption import describe_best, split_view
 from lift3d_ray.conditioning.prompts import view_prompts
 from lift3d_ray.edit.lifted import LiftedAsset
-from lift3d_ray.edit.painting import painted_by_changes, painted_by_picture
+from lift3d_ray.edit.painting import as_coarse_as, painted_by_changes, painted_by_picture
 from lift3d_ray.edit.surface import Surface
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
@@ -111,6 +111,7 @@ def edit_by_prompt(
     )
     refined = _refined(scene, lifted.surface.mesh, models, recipe, seed=seed, tools=tools, report=report)
     assert refined is not None
+    refined = as_coarse_as(refined, tools.codec.image_size)
     # To a view without a subject no place is the photo's own: all of them change.
     nothing = lifted.seen_by(replace(before, alpha_HW=np.zeros_like(before.alpha_HW)))
     surface = painted_by_changes(lifted.surface, Changes(lifted.surface.mesh, refined, nothing))
@@ -119,9 +120,7 @@ def edit_by_prompt(
         "words_before": _agreement(lifted.surface.mesh, scene, models.clip),
     }
     shown = replace(perception, subject=_rendered(surface.mesh, lifted.seen_by(before)))
-    return _asset(
-        replace(scene, perception=shown), surface, refined, recipe, seed, metrics, before, started
-    )
+    return _asset(replace(scene, perception=shown), surface, refined, recipe, seed, metrics, before, started)
 
 
 def _turned_as(words: str, caption: str) -> str:

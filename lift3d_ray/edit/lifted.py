@@ -48,7 +48,7 @@ class LiftedAsset:
     @property
     def c2w_44(self) -> Float32:
         """(4, 4) float32 the photo's camera."""
-        return orbit_c2w(0.0, self.pose.elevation_deg)[0]
+        return np.asarray(orbit_c2w(0.0, self.pose.elevation_deg)[0], dtype=np.float32)
 
     def seen_by(self, subject: Subject) -> PhotoView:
         """A picture of the subject, with the photo's camera."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from lift3d_ray.edit.surface import Surface
 from lift3d_ray.edit.transfer import ColorTransfer
@@ -15,6 +16,7 @@ from lift3d_ray.errors import InputError
 from lift3d_ray.mesh.colors import project_photo, refine_seen
 from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoView, clean_rim, place_weights, sample
 from lift3d_ray.mesh.rasterize import rasterize
+from lift3d_ray.refine import Refined
 from lift3d_ray.refine.baking import Changes
 from lift3d_ray.types import Float32, Mesh
 
@@ -50,6 +52,22 @@ def painted_by_changes(surface: Surface, changes: Changes) -> Surface:
         atlas=atlas,
         rgb_T3=changes.apply(atlas.xyz_T3, atlas.texel_normals_T3, surface.rgb_T3),
     )
+
+
+def as_coarse_as(refined: Refined, image_size: int) -> Refined:
+    """A refinement without what is finer than the prior's pictures: the prior did not say it, so it is noise.
+
+    Args:
+        refined: what the viewpoints saw before and see now.
+        image_size: side of the prior's pictures.
+    """
+    sigma = 0.5 * refined.covered_VSS.shape[1] / image_size
+    covered = refined.covered_VSS[..., None]
+    change = gaussian_filter((refined.after_VSSC - refined.before_VSSC) * covered, sigma, axes=(1, 2))
+    # The mean over what is covered, so that the background does not fade the rim.
+    share = gaussian_filter(covered, sigma, axes=(1, 2))
+    smooth = refined.before_VSSC + change / np.maximum(share, np.float32(1e-3))
+    return replace(refined, after_VSSC=np.asarray(smooth, dtype=np.float32))
 
 
 def learnt_transfer(mesh: Mesh, view: PhotoView) -> ColorTransfer:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lift3d_ray.cli.edit import warn_if_unheard
 from lift3d_ray.cli.main import main
 from lift3d_ray.export.write import GLB, RESULT, SUBJECT
 from tests.edit.folders import asset_folder, triangles
@@ -68,6 +69,14 @@ def test_what_cannot_be_edited_or_read_fails_in_words(
     assert edit(folder, tmp_path / "out", "--prompt", "a cup") == 1
     assert "earlier version of lift3d-ray" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_words_that_did_nothing_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for metrics in ({"words": 0.6, "words_before": 0.3}, {"reference_psnr": 25.0}):
+        warn_if_unheard(metrics)
+        assert capsys.readouterr().err == ""
+    warn_if_unheard({"words": 0.52, "words_before": 0.53})
+    assert "no better with the words than before (0.52, was 0.53)" in capsys.readouterr().err
 
 
 def test_edits_with_the_embedded_models_by_words_and_by_a_picture(
