@@ -22,7 +22,7 @@ from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.lifting import Report, SceneTools, reference_metrics, silent
-from lift3d_ray.mesh.photo_view import PhotoView
+from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoView, clean_rim
 from lift3d_ray.mesh.rasterize import rasterize, to_uint8
 from lift3d_ray.mesh.sample import sample_points
 from lift3d_ray.models.roles import ImageTextEncoder, Models
@@ -156,8 +156,10 @@ def _rendered(mesh: Mesh, view: PhotoView) -> Subject:
     """The subject as the photo's camera sees it now, in its old outline and before its old background."""
     subject = view.subject
     shown = rasterize(mesh, view.c2w_44[None], size=view.size_px, framing=view.framing)
-    share = np.minimum(subject.alpha_HW, shown.alpha_VHW[0])[..., None]
-    pixels = shown.rgb_VHWC[0] * share + subject.rgb_HWC.astype(np.float32) / 255 * (1 - share)
+    # Outlines of mesh and photo differ by a hair: what the mesh leaves out takes its nearest colour, not the old one.
+    drawn = replace(subject, rgb_HWC=to_uint8(shown.rgb_VHWC[0]), alpha_HW=shown.alpha_VHW[0])
+    share = subject.alpha_HW[..., None]
+    pixels = clean_rim(drawn, DEFAULT_PAINT.rim) * share + subject.rgb_HWC.astype(np.float32) / 255 * (1 - share)
     return replace(subject, rgb_HWC=to_uint8(pixels))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import PngImagePlugin
 
 from lift3d_ray.cameras import Framing, orbit_c2w
 from lift3d_ray.edit.glb import read_glb
@@ -102,7 +103,8 @@ def _told(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: wanted the folder of one asset, with its {RESULT}")
     if not (folder / RESULT).is_file():
-        inside = sorted(path.parent.name for path in folder.glob(f"*/{RESULT}"))
+        found = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RESULT}")]
+        inside = sorted(path.parent.relative_to(folder).as_posix() for path in found)
         hint = f"; assets inside it: {', '.join(inside[:3])}" if inside else ""
         raise InputError(f"{folder} holds no asset ({RESULT} is missing): wanted the folder of one asset{hint}")
     if not (folder / SUBJECT).is_file():
@@ -147,8 +149,6 @@ def _picture(path: Path) -> UInt8:
 
 def _pixels(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     """A PNG that an export wrote, as it is: photos go another way, which would white out what is transparent."""
-    from PIL import PngImagePlugin
-
     try:
         with PngImagePlugin.PngImageFile(path) as opened:
             return np.asarray(opened)

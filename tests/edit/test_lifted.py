@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from lift3d_ray.edit import read_lifted
 from lift3d_ray.errors import InputError
-from lift3d_ray.export.write import DEPTH, GLB, RESULT, SUBJECT
+from lift3d_ray.export.write import DEPTH, GLB, RESULT, SUBJECT, write_asset
 from tests.edit.folders import asset_folder
 from tests.export.assets import PROVENANCE, small_asset
 
@@ -35,11 +36,25 @@ def test_everything_that_an_edit_needs_comes_back(folder: Path) -> None:
     assert got.perception.drawing_HWC is None
 
 
+def test_the_drawing_of_an_asset_from_words_comes_back(tmp_path: Path) -> None:
+    asset, drawing = small_asset(), np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    perception = replace(asset.perception, drawing_HWC=drawing)
+    written = write_asset(replace(asset, perception=perception), tmp_path, PROVENANCE)
+    got = read_lifted(written.folder, texture_px=64).perception.drawing_HWC
+    assert got is not None
+    np.testing.assert_array_equal(got, drawing)
+
+
 def test_what_is_no_folder_of_an_asset_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="is no folder: wanted the folder of one asset"):
         read_lifted(folder / "nowhere", texture_px=64)
     with pytest.raises(InputError, match=r"holds no asset \(result.json is missing\).*; assets inside it: ball"):
         read_lifted(folder.parent, texture_px=64)
+    run = folder.parent / "run"
+    (run / "assets").mkdir(parents=True)
+    folder.rename(run / "assets" / "ball")
+    with pytest.raises(InputError, match="assets inside it: assets/ball"):
+        read_lifted(run, texture_px=64)
 
 
 def test_an_asset_of_an_earlier_version_is_refused_in_words(folder: Path) -> None:
