@@ -9,6 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lift3d_ray.edit.editing import edit_by_picture as edit_by_picture
+    from lift3d_ray.edit.editing import edit_by_prompt as edit_by_prompt
+    from lift3d_ray.edit.lifted import LiftedAsset as LiftedAsset
+    from lift3d_ray.edit.lifted import read_lifted as read_lifted
+    from lift3d_ray.edit.picture import edited_subject as edited_subject
+    from lift3d_ray.edit.settings import picture_recipe as picture_recipe
+    from lift3d_ray.edit.settings import prompt_recipe as prompt_recipe
     from lift3d_ray.errors import Lift3DError as Lift3DError
     from lift3d_ray.export.result import Provenance as Provenance
     from lift3d_ray.export.write import write_asset as write_asset
@@ -40,6 +47,7 @@ __all__ = [
     "Asset",
     "Bundle",
     "Lift3DError",
+    "LiftedAsset",
     "Mesh",
     "Models",
     "NoisePrediction",
@@ -54,12 +62,18 @@ __all__ = [
     "Selection",
     "__version__",
     "anything_3d",
+    "edit_by_picture",
+    "edit_by_prompt",
+    "edited_subject",
     "lift",
     "load_bundle",
     "load_models",
     "load_photo",
     "load_tools",
     "make_it_3d",
+    "picture_recipe",
+    "prompt_recipe",
+    "read_lifted",
     "read_photo",
     "write_asset",
 ]
@@ -68,6 +82,7 @@ _HOMES = {
     "Asset": "lift3d_ray.types",
     "Bundle": "lift3d_ray.models.bundle",
     "Lift3DError": "lift3d_ray.errors",
+    "LiftedAsset": "lift3d_ray.edit.lifted",
     "Mesh": "lift3d_ray.types",
     "Models": "lift3d_ray.models.roles",
     "NoisePrediction": "lift3d_ray.types",
@@ -81,12 +96,18 @@ _HOMES = {
     "SceneTools": "lift3d_ray.lifting",
     "Selection": "lift3d_ray.subject.select",
     "anything_3d": "lift3d_ray.recipes",
+    "edit_by_picture": "lift3d_ray.edit.editing",
+    "edit_by_prompt": "lift3d_ray.edit.editing",
+    "edited_subject": "lift3d_ray.edit.picture",
     "lift": "lift3d_ray.lifting",
     "load_bundle": "lift3d_ray.models.bundle",
     "load_models": "lift3d_ray.models.bundle",
     "load_photo": "lift3d_ray.photo",
     "load_tools": "lift3d_ray.lifting",
     "make_it_3d": "lift3d_ray.recipes",
+    "picture_recipe": "lift3d_ray.edit.settings",
+    "prompt_recipe": "lift3d_ray.edit.settings",
+    "read_lifted": "lift3d_ray.edit.lifted",
     "read_photo": "lift3d_ray.photo",
     "write_asset": "lift3d_ray.export.write",
 }

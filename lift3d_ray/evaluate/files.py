@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lift3d_ray.errors import ConfigError, InputError
-from lift3d_ray.export.glb import srgb_to_linear
+from lift3d_ray.export.glb import linear_to_srgb, srgb_to_linear
 from lift3d_ray.mesh.geometry import Int32, unit
 from lift3d_ray.mesh.rasterize import cast
 from lift3d_ray.mesh.zbuffer import Hits
@@ -187,7 +187,8 @@ def _seen(mesh: FileMesh, hits: Hits, both_F3: Int32, eye_P3: Float32) -> Float3
     normals = unit(carried[:, 3:6])
     # A wall seen from behind is lit as the side that is seen.
     normals *= np.where(((eye_P3 - carried[:, :3]) * normals).sum(1) < 0, -1, 1)[:, None].astype(np.float32)
-    colour = _srgb(_paint(mesh, mesh.material_F[hits.face_P % len(mesh.faces_F3)], carried[:, 6:8], carried[:, 8:]))
+    painted = _paint(mesh, mesh.material_F[hits.face_P % len(mesh.faces_F3)], carried[:, 6:8], carried[:, 8:])
+    colour = linear_to_srgb(painted)
     facing = 0.5 + 0.5 * (normals @ unit(_LIGHT[None])[0])
     shade = _AMBIENT + _SKY * normals[:, 1] + _CONTRAST * facing * facing
     return np.asarray((colour * shade[:, None]).clip(0, 1), dtype=np.float32)
@@ -206,9 +207,3 @@ def _paint(mesh: FileMesh, material_P: Int32, uv_P2: Float32, colors_P3: Float32
         row = np.floor((1 - uv_P2[own, 1]) % 1 * height).astype(np.int64) % height
         painted[own] *= srgb_to_linear(texture[row, column].astype(np.float32) / 255)
     return np.asarray(painted, dtype=np.float32)
-
-
-def _srgb(linear: Float32) -> Float32:
-    """The sRGB of linear light (IEC 61966-2-1)."""
-    bright = 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055
-    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, bright), dtype=np.float32)

@@ -36,6 +36,12 @@ def srgb_to_linear(srgb: Float32) -> Float32:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
+def linear_to_srgb(linear: Float32) -> Float32:
+    """Linear light in [0, 1] as sRGB-encoded values in [0, 1] (IEC 61966-2-1)."""
+    bright = 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, bright), dtype=np.float32)
+
+
 def glb_bytes(mesh: Mesh, *, name: str, extras: Mapping[str, JsonValue] | None = None) -> bytes:
     """A mesh as one GLB file: Y up, front towards +Z, one unit a metre.
 

@@ -15,8 +15,14 @@ DEPTH_SCALE = 65535
 
 
 def png_bytes(picture: UInt8) -> bytes:
-    """A (H, W) or (H, W, 3) uint8 picture as a PNG file."""
+    """A (H, W), (H, W, 3) or (H, W, 4) uint8 picture as a PNG file."""
     return _encoded(Image.fromarray(np.ascontiguousarray(picture)))
+
+
+def subject_bytes(subject: Subject) -> bytes:
+    """The crop as an RGBA PNG file: the photo's own pixels, background included, with the cut-out as their alpha."""
+    alpha = np.round(subject.alpha_HW * 255).astype(np.uint8)
+    return png_bytes(np.concatenate([subject.rgb_HWC, alpha[..., None]], axis=-1))
 
 
 def mask_bytes(subject: Subject, photo_height: int, photo_width: int) -> bytes:

@@ -22,6 +22,29 @@ _RECORDED_PACKAGES = ("lift3d-ray", "torch", "diffusers", "transformers", "nerfa
 
 
 @dataclass(frozen=True, kw_only=True)
+class EditFacts:
+    """What an asset was edited from, where its colours are not those of its lift.
+
+    Attributes:
+        asset: name of the folder that was edited.
+        glb_sha256: hex digest of its ``asset.glb``.
+        caption: what it was.
+        prompt: what it became in words, None where a picture said it.
+        picture_name: file name of the edited picture, None where words said it.
+        picture_digest: hex SHA-256 of that picture's bytes.
+        picture_framing: what the picture frames, "crop" or "photo".
+    """
+
+    asset: str
+    glb_sha256: str
+    caption: str
+    prompt: str | None = None
+    picture_name: str | None = None
+    picture_digest: str | None = None
+    picture_framing: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """What an asset was made from, and by what.
 
@@ -35,6 +58,7 @@ class Provenance:
         bundle: name of the model bundle.
         bundle_digest: digest of its weights.
         selection: what was lifted of the photo: "auto", or "#2" for the second of its things, for one.
+        edit: what it was edited from; None for a lift.
     """
 
     photo_name: str
@@ -46,6 +70,7 @@ class Provenance:
     bundle: str
     bundle_digest: str
     selection: str = "auto"
+    edit: EditFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +108,7 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "pose": asdict(asset.pose),
         "subject": {"selection": provenance.selection, "score": subject.score, "crop": asdict(subject.crop)},
         "mesh": {"vertices": len(asset.mesh.vertices_N3), "faces": len(asset.mesh.faces_F3)},
+        "edit": made_by["edit"],
         "depth": {"file": "depth.png", "kind": "relative inverse depth of the crop, nearest = 1", "scale": DEPTH_SCALE},
         "metrics": _figures(asset.metrics),
         "losses": _figures(asset.losses),

@@ -10,7 +10,7 @@ from lift3d_ray.errors import ExportError
 from lift3d_ray.export.embedded import embedded_bytes
 from lift3d_ray.export.files import sha256, write_bytes
 from lift3d_ray.export.glb import JsonValue, glb_bytes
-from lift3d_ray.export.maps import depth_bytes, mask_bytes, png_bytes
+from lift3d_ray.export.maps import depth_bytes, mask_bytes, png_bytes, subject_bytes
 from lift3d_ray.export.ply import ply_bytes
 from lift3d_ray.export.result import FileFacts, Provenance, result_bytes
 from lift3d_ray.export.textured_glb import textured_glb_bytes
@@ -22,6 +22,8 @@ EMBEDDED_GLB = "asset.glb.js"
 POINTS = "points.ply"
 TURNTABLE = "turntable.mp4"
 PREVIEW = "preview.png"
+SUBJECT = "subject.png"
+"""The crop that was lifted, its cut-out as alpha: what edits of the asset go by."""
 MASK = "mask.png"
 DEPTH = "depth.png"
 REFERENCE = "reference.png"
@@ -77,6 +79,7 @@ def write_asset(asset: Asset, folder: Path, provenance: Provenance) -> AssetFile
         EMBEDDED_GLB: lambda: embedded_bytes(glb),
         POINTS: lambda: ply_bytes(asset.points),
         PREVIEW: lambda: png_bytes(asset.preview_HWC),
+        SUBJECT: lambda: subject_bytes(perception.subject),
         MASK: lambda: mask_bytes(perception.subject, *photo_size),
         DEPTH: lambda: depth_bytes(perception.disparity_HW),
     }

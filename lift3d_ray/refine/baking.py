@@ -54,7 +54,7 @@ def bake(mesh: Mesh, refined: Refined, view: PhotoView, recipe: Recipe) -> Baked
         view: the photo with its camera; its own pixels stay where it sees the surface.
         recipe: faces of the textured mesh, side of its texture.
     """
-    changes = _Changes(mesh, refined, view)
+    changes = Changes(mesh, refined, view)
     colors = changes.apply(mesh.vertices_N3, mesh.normals_N3, mesh.colors_N3)
     cloud = refined.points
     rgb = changes.apply(cloud.xyz_N3, cloud.normals_N3, cloud.rgb_N3)
@@ -65,8 +65,14 @@ def bake(mesh: Mesh, refined: Refined, view: PhotoView, recipe: Recipe) -> Baked
     )
 
 
-class _Changes:
-    """The difference of the refined pictures from the first ones, anywhere on the surface."""
+class Changes:
+    """The difference of the refined pictures from the first ones, anywhere on the surface.
+
+    Args:
+        mesh: the surface that was refined.
+        refined: its pictures.
+        view: the photo with its camera; where it shows a place itself, the place is not changed.
+    """
 
     def __init__(self, mesh: Mesh, refined: Refined, view: PhotoView) -> None:
         self._mesh, self._refined, self._view = mesh, refined, view
@@ -102,7 +108,7 @@ class _Changes:
         return np.asarray(mean, dtype=np.float32)
 
 
-def _textured(mesh: Mesh, changes: _Changes, view: PhotoView, recipe: Recipe) -> TexturedMesh:
+def _textured(mesh: Mesh, changes: Changes, view: PhotoView, recipe: Recipe) -> TexturedMesh:
     """The surface unwrapped: fewer faces than the painted mesh needs, since a texture holds the detail."""
     vertices, faces = simplify(mesh.vertices_N3, mesh.faces_F3, target_faces=recipe.mesh.faces)
     atlas = unwrap(vertices, faces, vertex_normals(vertices, faces), size=recipe.refine.texture_px)

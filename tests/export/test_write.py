@@ -16,6 +16,7 @@ from lift3d_ray.errors import ExportError
 from lift3d_ray.export import write as writing
 from lift3d_ray.export.embedded import CALLBACK, embedded_bytes
 from lift3d_ray.export.files import replacing, write_bytes
+from lift3d_ray.export.result import EditFacts
 from lift3d_ray.export.write import (
     DEPTH,
     EMBEDDED_GLB,
@@ -25,13 +26,14 @@ from lift3d_ray.export.write import (
     PREVIEW,
     REFERENCE,
     RESULT,
+    SUBJECT,
     TURNTABLE,
     write_asset,
 )
 from lift3d_ray.types import Candidate
 from tests.export.assets import PROVENANCE, small_asset
 
-ALL = {GLB, EMBEDDED_GLB, POINTS, TURNTABLE, PREVIEW, MASK, DEPTH, RESULT}
+ALL = {GLB, EMBEDDED_GLB, POINTS, TURNTABLE, PREVIEW, SUBJECT, MASK, DEPTH, RESULT}
 
 
 def test_a_folder_holds_every_file_and_result_json_tells_of_them(tmp_path: Path) -> None:
@@ -54,6 +56,32 @@ def test_a_folder_holds_every_file_and_result_json_tells_of_them(tmp_path: Path)
     assert result["pose"]["elevation_deg"] == 20.0
     assert result["subject"]["crop"] == {"x0_px": 0.0, "y0_px": 0.0, "side_px": 64.0, "size_px": 64}
     assert {"lift3d-ray", "torch", "ray"} <= set(result["versions"])
+
+
+def test_the_crop_that_was_lifted_is_kept_with_its_cut_out(tmp_path: Path) -> None:
+    asset = small_asset()
+    kept = np.asarray(Image.open(write_asset(asset, tmp_path, PROVENANCE).folder / SUBJECT))
+    subject = asset.perception.subject
+    np.testing.assert_array_equal(kept[..., :3], subject.rgb_HWC)
+    np.testing.assert_allclose(kept[..., 3] / 255, subject.alpha_HW, atol=0.5 / 255)
+
+
+def test_an_edit_is_told_and_a_lift_has_none(tmp_path: Path) -> None:
+    edit = EditFacts(asset="duck", glb_sha256="12" * 32, caption="a duck", prompt="a golden duck")
+    told = []
+    for provenance in (PROVENANCE, replace(PROVENANCE, edit=edit)):
+        files = write_asset(small_asset(), tmp_path, provenance)
+        told.append(json.loads((files.folder / RESULT).read_text(encoding="utf-8"))["edit"])
+    assert told[0] is None
+    assert told[1] == {
+        "asset": "duck",
+        "glb_sha256": "12" * 32,
+        "caption": "a duck",
+        "prompt": "a golden duck",
+        "picture_name": None,
+        "picture_digest": None,
+        "picture_framing": None,
+    }
 
 
 def test_the_same_asset_gives_the_same_bytes(tmp_path: Path) -> None:
