@@ -46,7 +46,9 @@ from lift3d_ray.models.pose import PoseRegressor
 from lift3d_ray.models.roles import Models, NoisePredictor, PointCloudGuesser
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
+from lift3d_ray.optimize.latent_photo import latent_photo
 from lift3d_ray.optimize.likeness import subject_likeness
+from lift3d_ray.optimize.painting import painted
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
@@ -321,6 +323,8 @@ def set_scene(
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
         points = _guess_points(perception, recipe, tools, seed=seed)
     scene = prepare_scene(perception, pose, reference, coarse, points, likeness=likeness, device=tools.device)
+    if recipe.optimize.latent_field:
+        scene = replace(scene, latent=latent_photo(scene.reference, scene.c2w_44, pose.framing, tools.codec))
     with clock("invert"):
         inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
         if inverted is not None:
@@ -357,6 +361,8 @@ def fit_prepared(
             report=report,
             checkpoint=None if checkpoint is None else _store_with(checkpoint, inverted),
         )
+        if scene.latent is not None:
+            fitted = replace(fitted, field=painted(scene, scene.latent, state, recipe, tools.codec))
     metrics = {} if inverted is None else inverted.metrics
     return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds, metrics=metrics)
 

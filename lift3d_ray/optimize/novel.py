@@ -27,14 +27,15 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.likeness import estimate_loss, render_losses, views_for_clip
-from lift3d_ray.optimize.rendering import render_novel
+from lift3d_ray.optimize.rendering import render_novel, views_all_round
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import Drawn, FitState
 from lift3d_ray.optimize.surface import relit_pictures, surface_losses
 from lift3d_ray.recipes import Conditioning, Recipe
 from lift3d_ray.types import Float32
 
-_GOLDEN = 0.618034
+EMPTINESS_STEP = 20.0
+"""How much more emptiness counts in the second half (3DFuse)."""
 
 
 def novel_losses(
@@ -56,17 +57,18 @@ def novel_losses(
         target = state.drawn.pictures_V3SS[chosen].to(picture)
         losses = {"drawn_image": recipe.losses.image * image_loss(picture, target)}
     else:
-        azimuth, elevation = _draw_cameras(state, recipe, done)
+        azimuth, elevation = draw_cameras(state, recipe, done)
         rendered, picture = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
         if done >= recipe.optimize.shading.after:
             picture = relit_pictures(state, recipe, rendered, codec.image_size, azimuth, elevation)
         losses = {}
         if recipe.guidance:
-            views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
+            disparity = view_disparity(rendered, recipe, recipe.optimize.view_px, codec.image_size)
+            views = describe_views(scene, azimuth, elevation, disparity, recipe)
             losses = _distil(scene, state, recipe, prior, codec, schedule, views, picture, done)
     losses |= render_losses(scene, recipe, picture, azimuth)
     losses |= surface_losses(state, recipe, rendered, azimuth, elevation)
-    return losses | _regularize(rendered, recipe, done)
+    return losses | regularize(rendered, recipe, done)
 
 
 def _distil(
@@ -82,7 +84,7 @@ def _distil(
 ) -> dict[str, Tensor]:
     """Score distillation: the prior cleans the noised render, the render follows, or CLIP judges what came of it."""
     weights, views_at = recipe.losses, views.azimuth_deg_B
-    low, high = _timestep_range(recipe, done)
+    low, high = timestep_range(recipe, done)
     timesteps = draw_timesteps(schedule, low, high, len(views_at), state.generator)
     for_clip = views_for_clip(scene, recipe, schedule, timesteps, views_at)
     wants_latent_gradient = weights.latent > 0 or bool(for_clip.any())
@@ -127,12 +129,11 @@ def _draw(
     done: float,
 ) -> Drawn:
     """Views all round, sampled from the prior, each for itself: cheap, and as consistent as the prior is."""
-    count, (low, high) = recipe.optimize.drawn_views, recipe.optimize.elevation_deg
-    turn = np.arange(count)
-    azimuth = np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32)
-    elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
+    count = recipe.optimize.drawn_views
+    azimuth, elevation = views_all_round(count, recipe)
     rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
-    views = describe_views(scene, azimuth, elevation, _disparity(rendered, recipe, codec.image_size), recipe)
+    disparity = view_disparity(rendered, recipe, recipe.optimize.view_px, codec.image_size)
+    views = describe_views(scene, azimuth, elevation, disparity, recipe)
     shape = (count, *scene.reference.latents_CHW.shape)
     noise = torch.randn(shape, generator=state.generator).numpy()
 
@@ -181,16 +182,20 @@ def describe_views(
     )
 
 
-def _regularize(rendered: RenderedRays, recipe: Recipe, done: float) -> dict[str, Tensor]:
+def regularize(rendered: RenderedRays, recipe: Recipe, done: float) -> dict[str, Tensor]:
+    """Weighted losses of what novel views saw of the solid, by name."""
     weights, losses = recipe.losses, {}
     if weights.entropy:
         losses["entropy"] = weights.entropy * done * regularizers.alpha_entropy(rendered.opacity_N)
     if weights.opacity:
         losses["opacity"] = weights.opacity * regularizers.opacity(rendered.opacity_N)
+    if weights.emptiness:
+        weight = weights.emptiness * (1 if done < 0.5 else EMPTINESS_STEP)
+        losses["emptiness"] = weight * regularizers.emptiness(rendered.weights_MK, len(rendered.opacity_N))
     return losses
 
 
-def _draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32, Float32]:
+def draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32, Float32]:
     """(B,) azimuths and elevations: spread evenly, the range widening from the photo's side to all round."""
     config = recipe.optimize
     reach = config.azimuth_start_deg + (180 - config.azimuth_start_deg) * min(1.0, 2 * done)
@@ -203,16 +208,23 @@ def _draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32
     )
 
 
-def _timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
+def timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
+    """(low, high) fractions of the schedule drawn from at this share of the steps."""
     start, end = recipe.optimize.timestep_start, recipe.optimize.timestep_end
     return tuple(a + (b - a) * done for a, b in zip(start, end, strict=True))  # type: ignore[return-value]
 
 
-def _disparity(rendered: RenderedRays, recipe: Recipe, size: int) -> Float32 | None:
-    """(B, 1, S, S) disparity of the renders in [0, 1], only where a guidance term is conditioned on depth."""
+def view_disparity(rendered: RenderedRays, recipe: Recipe, side: int, size: int) -> Float32 | None:
+    """(B, 1, S, S) disparity of the renders in [0, 1], only where a guidance term is conditioned on depth.
+
+    Args:
+        rendered: views of ``side`` rays along a side.
+        recipe: whose guidance is asked.
+        side: see above.
+        size: S, to which they are enlarged.
+    """
     if all(term.conditioning is not Conditioning.DEPTH for term in recipe.guidance):
         return None
-    side = recipe.optimize.view_px
     depth = rendered.depth_N.detach().reshape(-1, 1, side, side).cpu()
     solid = rendered.opacity_N.detach().reshape(-1, 1, side, side).cpu() > 0.5
     result = torch.zeros_like(depth)

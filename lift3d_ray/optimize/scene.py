@@ -18,6 +18,7 @@ from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.optimize.latent_photo import LatentPhoto
 from lift3d_ray.types import (
     CoarseShape,
     ColoredPoints,
@@ -69,6 +70,7 @@ class Scene:
         learned: the learned tokens that the caption names.
         likeness: what CLIP knows the subject by, in recipes that ask it.
         points: the guessed cloud to start from instead, or None.
+        latent: the photo in latents, in recipes whose field holds latents.
     """
 
     perception: Perception
@@ -82,6 +84,7 @@ class Scene:
     learned: tuple[LearnedToken, ...] = ()
     likeness: Likeness | None = None
     points: ColoredPoints | None = None
+    latent: LatentPhoto | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:
