@@ -66,6 +66,7 @@ from lift3d_ray.types import (
     ReferencePose,
     ViewReference,
 )
+from lift3d_ray.words_alone import refuse_pictures, remarks
 
 if TYPE_CHECKING:
     from typing import Any
@@ -311,6 +312,8 @@ def set_scene(
 
     The seed is that of the cloud and the word; the generator serves where the prior is asked for the pose.
     """
+    if not perception.pictured:
+        refuse_pictures(recipe)
     clock = _Clock()
     likeness = _likeness(perception, recipe, tools)
     with clock("pose"):
@@ -319,7 +322,8 @@ def set_scene(
         pose = _find_pose(perception, reference, prior, recipe, tools, generator)
     with clock("coarse"):
         report(Progress(stage="coarse", step=0, steps=1))
-        coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
+        asked = tools.coarse if perception.pictured else None
+        coarse = None if asked is None else asked.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
         points = _guess_points(perception, recipe, tools, seed=seed)
     scene = prepare_scene(perception, pose, reference, coarse, points, likeness=likeness, device=tools.device)
@@ -435,6 +439,8 @@ def _find_pose(
     tools: SceneTools,
     generator: torch.Generator,
 ) -> ReferencePose:
+    if not perception.pictured:
+        return ReferencePose(elevation_deg=0.0)
     if tools.pose is not None:
         return pose_stage.regress_pose(perception.subject, tools.pose)
     wants_view = any(term.conditioning is Conditioning.VIEW for term in recipe.guidance)
@@ -479,7 +485,8 @@ def finish(
         mesh = mesh_field(
             fitted.field, fitted.sharpness, config, scene.perception.subject, scene.c2w_44, scene.pose.framing
         )
-    metrics, prior_s, losses = reference_metrics(scene, mesh), fitted.prior_s, fitted.losses
+    pictured, prior_s, losses = scene.perception.pictured, fitted.prior_s, fitted.losses
+    metrics = reference_metrics(scene, mesh) if pictured else {}
     metrics = {**metrics, "prior_batch": fitted.prior_batch, **settled.metrics}
     second: Baked | None = None
     if recipe.refine.steps:
@@ -505,6 +512,7 @@ def finish(
         losses=losses,
         timings_s={**clock.seconds, "prior": prior_s},
         textured=None if second is None else second.textured,
+        remarks=() if pictured else remarks(recipe),
     )
 
 

@@ -141,7 +141,7 @@ def _losses(
     done: float,
 ) -> dict[str, Tensor]:
     """Weighted losses of one step, by name."""
-    losses = reference_losses(scene, state, recipe, done)
+    losses = reference_losses(scene, state, recipe, done) if scene.perception.pictured else {}
     if state.step >= recipe.optimize.warmup_steps:
         losses |= (
             novel_losses(scene, state, recipe, prior, codec, schedule, done)
@@ -154,14 +154,13 @@ def _losses(
 def _smoothness(scene: Scene, state: FitState, recipe: Recipe) -> dict[str, Tensor]:
     """Regularisers of the grid itself, where there may be matter."""
     weights = recipe.losses
-    # Steps between voxels within a latent cell are told apart by nothing else, and add up to noise.
-    cell_voxels = 1.0 if scene.latent is None else max(1.0, scene.latent.cell / state.field.voxel)
     volume = state.field.volume_RRR4()[state.occupancy.grid_region(state.field.resolution)]
     losses: dict[str, Tensor] = {}
     if weights.smooth_density:
         losses["smooth_density"] = weights.smooth_density * regularizers.laplacian(volume[..., :1])
     if weights.smooth_color:
-        losses["smooth_color"] = weights.smooth_color * cell_voxels**2 * regularizers.total_variation(volume[..., 1:])
+        more = 1.0 if scene.latent is None else scene.latent.smoothing(state.field.voxel)
+        losses["smooth_color"] = more * weights.smooth_color * regularizers.total_variation(volume[..., 1:])
     return losses
 
 

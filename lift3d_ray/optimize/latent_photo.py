@@ -46,10 +46,17 @@ class LatentPhoto:
         """Rays along a side of a view."""
         return int(self.white_CHW.shape[-1]) * CELL_RAYS
 
-    @property
-    def cell(self) -> float:
-        """Width of a latent cell in the middle of a novel view, world units."""
-        return 2 * half_width(CANONICAL) / int(self.white_CHW.shape[-1])
+    def smoothing(self, voxel: float) -> float:
+        """How much more neighbouring voxels must agree than where every pixel is seen: the voxels behind a cell.
+
+        Steps between the voxels within a cell are told apart by nothing else, and add up to noise; so do the decoder's
+        ideas of what they are.
+
+        Args:
+            voxel: distance between grid points, world units.
+        """
+        cell = 2 * half_width(CANONICAL) / int(self.white_CHW.shape[-1])
+        return max(1.0, (cell / voxel) ** 2)
 
     def over_white(self, latents_PC: Tensor, opacity_P: Tensor) -> Tensor:
         """Views (B, C, h, w) over white, of the latents (P, C) over 0 and the opacity of their rays, view by view."""

@@ -51,13 +51,16 @@ def painted(scene: Scene, photo: LatentPhoto, state: FitState, recipe: Recipe, c
     on_way = replace(state, field=first_colors(state.field, photo.palette))
     values = on_way.field.values_V4
     optimizer = torch.optim.Adam([values], lr=PAINT_RATE)
+    smooth_color = recipe.losses.smooth_color * photo.smoothing(state.field.voxel)
     region = state.occupancy.grid_region(state.field.resolution)
     for step in range(PAINT_STEPS):
         # In turn, those of a step far apart.
         chosen = (step + np.arange(VIEWS_A_STEP) * (PAINTED_VIEWS // VIEWS_A_STEP)) % PAINTED_VIEWS
         _, seen = render_novel(on_way, recipe, codec.image_size, azimuth_V[chosen], elevation_V[chosen], 1.0)
-        loss = image_loss(seen, pictures_V3SS[chosen]) + reference_losses(scene, on_way, recipe, 1.0)["color"]
-        loss = loss + recipe.losses.smooth_color * total_variation(on_way.field.volume_RRR4()[region][..., 1:])
+        loss = image_loss(seen, pictures_V3SS[chosen])
+        if scene.perception.pictured:
+            loss = loss + reference_losses(scene, on_way, recipe, 1.0)["color"]
+        loss = loss + smooth_color * total_variation(on_way.field.volume_RRR4()[region][..., 1:])
         (gradient,) = torch.autograd.grad(loss, values)
         # The surface is settled.
         gradient[:, 0] = 0

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lift3d_ray.errors import ConfigError
+from lift3d_ray.field.blob import blob_field
 from lift3d_ray.field.init import InitialField, carved_field, cloud_field, initial_field
 from lift3d_ray.field.occupancy import Occupancy, occupancy_from_field
 from lift3d_ray.field.voxels import VoxelField
@@ -171,8 +172,10 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
 
 
 def _guess(scene: Scene, config: OptimizeConfig) -> InitialField:
-    """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette."""
+    """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette; or a blob."""
     subject, resolution = scene.perception.subject, config.resolutions[0]
+    if not scene.perception.pictured:
+        return blob_field(resolution=resolution, hull_resolution=HULL_CELLS)
     if scene.points is not None:
         return cloud_field(
             scene.points,
