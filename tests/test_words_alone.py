@@ -124,7 +124,7 @@ def test_a_thing_of_words_is_an_asset_like_any_other(made: tuple[Any, RedBallPri
     result = json.loads((files.folder / RESULT).read_text())
     assert result["depth"] is None
     assert "from words alone, without a picture" in result["remarks"][0]
-    assert f"text at scale {TEXT_SCALE}" in result["remarks"][0]
+    assert f"text at scale {TEXT_SCALE:g}" in result["remarks"][0]
 
 
 def test_views_are_asked_for_all_round_from_the_first_step_on(made: tuple[Any, RedBallPrior]) -> None:
