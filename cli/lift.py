@@ -17,6 +17,7 @@ from lift3d_ray.recipes import Quality
 if TYPE_CHECKING:
     from lift3d_ray.lifting import SceneTools
     from lift3d_ray.models.roles import Models
+    from lift3d_ray.recipes import Recipe
     from lift3d_ray.subject.select import Selection
     from lift3d_ray.types import MaskProposal, Photo
 
@@ -53,6 +54,10 @@ def lift(
             "--prompt", metavar="TEXT", help="What it is, in place of the captioner's words; or what to draw."
         ),
     ] = None,
+    without_picture: Annotated[
+        bool,
+        typer.Option("--without-picture", help="Draw nothing: distil the thing from --prompt alone, from all sides."),
+    ] = False,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
@@ -63,7 +68,15 @@ def lift(
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
-    chosen = options.chosen_recipe(recipe, quality, settings)
+    chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
+    if without_picture:
+        if photo is not None or prompt is None or select != options.AUTO or point or not_point or box or best_of > 1:
+            raise ConfigError(
+                "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, and no "
+                "--best-of, which compares lifts with their picture"
+            )
+        make(prompt, chosen, out, bundle=bundle, seed=seed, device=device, quiet=quiet)
+        return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
     selection = read_selection(photo, point or [], not_point or [], box, select)
@@ -131,6 +144,41 @@ def lift(
             failed += 1
     if failed:
         raise typer.Exit(1)
+
+
+def make(prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, quiet: bool) -> None:
+    """An asset from words alone."""
+    from lift3d_ray import lifting
+    from lift3d_ray.batch.progress import duration
+    from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.export.result import Provenance
+    from lift3d_ray.export.write import GLB, write_asset
+    from lift3d_ray.models.bundle import load_bundle, load_models
+    from lift3d_ray.store.keys import picture_seed, prompt_digest
+    from lift3d_ray.words_alone import words_perception
+
+    perception = words_perception(prompt, recipe)
+    weights, words, side = load_bundle(bundle), perception.caption, len(perception.subject.alpha_HW)
+    models, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=recipe, device=device)
+    digest, started = prompt_digest(words), time.monotonic()
+    with lift_watch(sys.stderr, quiet=quiet) as watch:
+        asset = lifting.optimize(
+            perception, models.prior, recipe, seed=picture_seed(seed, digest), tools=tools, report=watch
+        )
+    provenance = Provenance(
+        photo_name=words,
+        photo_digest=digest,
+        photo_height_px=side,
+        photo_width_px=side,
+        recipe=recipe.name,
+        recipe_digest=recipe.digest,
+        bundle=weights.name,
+        bundle_digest=weights.digest,
+    )
+    written = write_asset(asset, out, provenance)
+    if not quiet:
+        print(f"{words}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+        print("\n".join(asset.remarks))
 
 
 def drawn(prompt: str, models: Models, tools: SceneTools, seed: int) -> Photo:

@@ -41,11 +41,18 @@ AUTO, ALL = "auto", "all"
 _NUMBER = re.compile(r"#(\d+)")
 
 
-def chosen_recipe(name: str, quality: Quality, settings: list[str] | None) -> Recipe:
-    """The named recipe with the numbers of ``--set`` exchanged."""
+def chosen_recipe(
+    name: str, quality: Quality, settings: list[str] | None, *, words_alone: bool = False
+) -> Recipe:
+    """The named recipe, for words alone or not, with the numbers of ``--set`` exchanged."""
     from lift3d_ray.recipe_settings import with_settings
 
-    return with_settings(by_name(name, quality), settings or ())
+    plain = by_name(name, quality)
+    if words_alone:
+        from lift3d_ray.words_alone import words_recipe
+
+        plain = words_recipe(plain)
+    return with_settings(plain, settings or ())
 
 
 def said(select: str) -> Selection:

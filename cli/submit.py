@@ -30,6 +30,9 @@ def submit(
             "--prompts", metavar="FILE", help="Instead of pictures: a text file, one thing to draw and lift a line."
         ),
     ] = None,
+    without_picture: Annotated[
+        bool, typer.Option("--without-picture", hidden=True, help="Of `lift` alone; refused here in words.")
+    ] = False,
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
@@ -65,6 +68,11 @@ def submit(
     from lift3d_ray.batch.submit import Options
     from lift3d_ray.batch.submit import submit as run
 
+    if without_picture:
+        raise ConfigError(
+            "a run draws a picture for every prompt, and its gallery shows them beside the assets: "
+            "to make a thing without a picture, use lift --prompt TEXT --without-picture"
+        )
     chosen = options.chosen_recipe(recipe, quality, settings)
     if not inputs and prompts is None:
         raise ConfigError("nothing to lift: name pictures, folders, globs or tables, or give --prompts FILE")

@@ -47,7 +47,9 @@ from lift3d_ray.models.roles import Models, NoisePredictor, PointCloudGuesser
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize import Fitted, fit, prepare_scene
 from lift3d_ray.optimize.hint import hint_cloud
+from lift3d_ray.optimize.latent_photo import latent_photo
 from lift3d_ray.optimize.likeness import subject_likeness
+from lift3d_ray.optimize.painting import painted
 from lift3d_ray.optimize.scene import Scene, resized, view_reference
 from lift3d_ray.optimize.state import FitState, initial_state, restored
 from lift3d_ray.recipes import Conditioning, Recipe
@@ -65,6 +67,7 @@ from lift3d_ray.types import (
     ReferencePose,
     ViewReference,
 )
+from lift3d_ray.words_alone import refuse_pictures, remarks
 
 if TYPE_CHECKING:
     from typing import Any
@@ -315,6 +318,8 @@ def set_scene(
 
     The seed is that of the cloud and the word; the generator serves where the prior is asked for the pose.
     """
+    if not perception.pictured:
+        refuse_pictures(recipe)
     clock = _Clock()
     likeness = _likeness(perception, recipe, tools)
     with clock("pose"):
@@ -323,11 +328,14 @@ def set_scene(
         pose = _find_pose(perception, reference, prior, recipe, tools, generator)
     with clock("coarse"):
         report(Progress(stage="coarse", step=0, steps=1))
-        coarse = None if tools.coarse is None else tools.coarse.estimate(perception.subject.over(1.0))
+        asked = tools.coarse if perception.pictured else None
+        coarse = None if asked is None else asked.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
         points = _guess_points(perception, recipe, tools, seed=seed)
         start = points if recipe.optimize.cloud_start else None
         scene = prepare_scene(perception, pose, reference, coarse, start, likeness=likeness, device=tools.device)
+        if recipe.optimize.latent_field:
+            scene = replace(scene, latent=latent_photo(scene.reference, scene.c2w_44, pose.framing, tools.codec))
         if recipe.hints_by_cloud:
             scene = replace(scene, cloud=hint_cloud(scene, points, recipe.optimize, seed=seed))
     with clock("invert"):
@@ -366,6 +374,8 @@ def fit_prepared(
             report=report,
             checkpoint=None if checkpoint is None else _store_with(checkpoint, inverted),
         )
+        if scene.latent is not None:
+            fitted = replace(fitted, field=painted(scene, scene.latent, state, recipe, tools.codec))
     metrics = {} if inverted is None else inverted.metrics
     return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds, metrics=metrics)
 
@@ -445,6 +455,8 @@ def _find_pose(
     tools: SceneTools,
     generator: torch.Generator,
 ) -> ReferencePose:
+    if not perception.pictured:
+        return ReferencePose(elevation_deg=0.0)
     if tools.pose is not None:
         return pose_stage.regress_pose(perception.subject, tools.pose)
     wants_view = any(term.conditioning is Conditioning.VIEW for term in recipe.guidance)
@@ -489,7 +501,8 @@ def finish(
         mesh = mesh_field(
             fitted.field, fitted.sharpness, config, scene.perception.subject, scene.c2w_44, scene.pose.framing
         )
-    metrics, prior_s, losses = reference_metrics(scene, mesh), fitted.prior_s, fitted.losses
+    pictured, prior_s, losses = scene.perception.pictured, fitted.prior_s, fitted.losses
+    metrics = reference_metrics(scene, mesh) if pictured else {}
     metrics = {**metrics, "prior_batch": fitted.prior_batch, **settled.metrics}
     second: Baked | None = None
     if recipe.refine.steps:
@@ -515,6 +528,7 @@ def finish(
         losses=losses,
         timings_s={**clock.seconds, "prior": prior_s},
         textured=None if second is None else second.textured,
+        remarks=() if pictured else remarks(recipe),
     )
 
 

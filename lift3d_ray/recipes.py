@@ -173,10 +173,14 @@ class LossWeights:
         depth: 1 - Pearson correlation of the reference depth. At 0.05 and at 0.15 it gave 0.1 dB more than at 0.01.
         latent: score distillation in latents, || z - x0 ||^2.
         image: the same in pictures: mean absolute error against the decoded x0.
+        chained: the same of fields that hold latents, (z - x0)^2 over twice the noise (``optimize.latent_field``), in
+            place of the two.
         entropy: binary entropy of novel opacities.
         opacity: mean novel opacity.
+        emptiness: log(1 + 10 w) over the samples of novel rays, 20 times as much in the second half (3DFuse).
         smooth_density: squared Laplacian of the raw density: bends cost, slopes do not.
-        smooth_color: squared differences of the raw colour between neighbours.
+        smooth_color: squared differences of the raw colour between neighbours; of latents as often more as a latent
+            cell covers voxels.
         clip_denoised: CLIP's distance to the photo of the prior's clean estimates at small timesteps, which are then
             not distilled (CLIP-D).
         clip_image: CLIP's distance of novel views to the photo, less for views turned away.
@@ -190,8 +194,10 @@ class LossWeights:
     depth: float = 0.1
     latent: float = 0.0
     image: float = 1.0
+    chained: float = 1.0
     entropy: float = 0.02
     opacity: float = 0.0
+    emptiness: float = 0.0
     smooth_density: float = 0.2
     smooth_color: float = 0.005
     clip_denoised: float = 0.0
@@ -272,6 +278,8 @@ class OptimizeConfig:
             the field starts from.
         hint_radius: of the discs that its points are drawn as, world units; 0 = a pixel each, so that the map is as
             sparse as Anything-3D's.
+        latent_field: the field holds the prior's latents instead of colours, as 3DFuse's does, and is rendered as the
+            prior takes it; at the end colours are fitted to its decoded views.
     """
 
     steps: int = 300
@@ -300,6 +308,7 @@ class OptimizeConfig:
     cloud_start: bool = False
     hint: DepthHint = DepthHint.FIELD
     hint_radius: float = 0.04
+    latent_field: bool = False
 
     def __post_init__(self) -> None:
         _require(min(self.steps, self.views) >= 1, f"steps and views must be >= 1, got {self.steps}, {self.views}")
@@ -457,6 +466,22 @@ class Recipe:
     losses: LossWeights = field(default_factory=LossWeights)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
+
+    def __post_init__(self) -> None:
+        asked = self.losses
+        pictured = {
+            "optimize.drawn_views": self.optimize.drawn_views > 0,
+            "optimize.shading": self.optimize.shading.after < 1,
+            "losses.clip_*": asked.ask_clip,
+            "losses.orientation": asked.orientation > 0,
+            "losses.smooth_normals": asked.smooth_normals > 0,
+        }
+        wrong = [name for name, asks in pictured.items() if asks]
+        _require(
+            not (self.optimize.latent_field and wrong),
+            f"a field of latents has no pictures to look at while it is fitted: turn off {', '.join(wrong)}, "
+            "or optimize.latent_field",
+        )
 
     @property
     def asks_depth(self) -> bool:

@@ -380,6 +380,11 @@ class Perception:
     disparity_HW: Float32
     drawing_HWC: UInt8 | None = None
 
+    @cached_property
+    def pictured(self) -> bool:
+        """Whether there is a picture; a thing made from words alone has a subject without a single pixel."""
+        return bool(self.subject.alpha_HW.any())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
@@ -474,6 +479,7 @@ class Asset:
         timings_s: wall seconds by stage.
         candidates: the lifts that this one is the best of, itself among them; empty where it was the only one.
         textured: the refined surface with its colours in a texture; None where there was no refinement.
+        remarks: sentences about how it came about, for people.
     """
 
     mesh: Mesh
@@ -488,6 +494,7 @@ class Asset:
     timings_s: dict[str, float] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     textured: TexturedMesh | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ def _rendered(mesh: Mesh, view: PhotoView) -> Subject:
     drawn = replace(subject, rgb_HWC=to_uint8(shown.rgb_VHWC[0]), alpha_HW=shown.alpha_VHW[0])
     share = subject.alpha_HW[..., None]
     pixels = clean_rim(drawn, DEFAULT_PAINT.rim) * share + subject.rgb_HWC.astype(np.float32) / 255 * (1 - share)
-    return replace(subject, rgb_HWC=to_uint8(pixels))
+    return replace(subject, rgb_HWC=to_uint8(np.asarray(pixels, dtype=np.float32)))
 
 
 VIEWS = 8

@@ -44,7 +44,9 @@ def contact_sheet(
     c2w_V44 = orbit_c2w(np.arange(COLUMNS - 1) * (360.0 / (COLUMNS - 1)), elevation_deg)
     views = rasterize(mesh, c2w_V44, size=cell, fovy_deg=fovy_deg, supersample=2)
     top = [_resized(subject.rgb_HWC, cell), *to_uint8(views.rgb_VHWC)]
-    bottom = [_resized(mask_overlay(subject.rgb_HWC, subject.alpha_HW), cell)]
+    # Things made from words alone have neither picture nor cut-out: both cells stay white.
+    overlay = mask_overlay(subject.rgb_HWC, subject.alpha_HW) if subject.alpha_HW.any() else subject.rgb_HWC
+    bottom = [_resized(overlay, cell)]
     bottom += list(normal_colors(views, c2w_V44))
     return np.concatenate([np.concatenate(top, axis=1), np.concatenate(bottom, axis=1)])
 

@@ -109,10 +109,11 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "subject": {"selection": provenance.selection, "score": subject.score, "crop": asdict(subject.crop)},
         "mesh": {"vertices": len(asset.mesh.vertices_N3), "faces": len(asset.mesh.faces_F3)},
         "edit": made_by["edit"],
-        "depth": {"file": "depth.png", "kind": "relative inverse depth of the crop, nearest = 1", "scale": DEPTH_SCALE},
+        "depth": _depth() if asset.perception.pictured else None,
         "metrics": _figures(asset.metrics),
         "losses": _figures(asset.losses),
         "timings_s": _figures(asset.timings_s),
+        "remarks": list(asset.remarks),
         "candidates": [_candidate(candidate) for candidate in asset.candidates],
         "files": {name: asdict(facts) for name, facts in sorted(files.items())},
     }
@@ -122,6 +123,10 @@ def result_bytes(asset: Asset, provenance: Provenance, files: Mapping[str, FileF
     """``result_document`` as UTF-8 JSON text."""
     document = result_document(asset, provenance, files)
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _depth() -> dict[str, Any]:
+    return {"file": "depth.png", "kind": "relative inverse depth of the crop, nearest = 1", "scale": DEPTH_SCALE}
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

@@ -79,10 +79,11 @@ def write_asset(asset: Asset, folder: Path, provenance: Provenance) -> AssetFile
         EMBEDDED_GLB: lambda: embedded_bytes(glb),
         POINTS: lambda: ply_bytes(asset.points),
         PREVIEW: lambda: png_bytes(asset.preview_HWC),
-        SUBJECT: lambda: subject_bytes(perception.subject),
-        MASK: lambda: mask_bytes(perception.subject, *photo_size),
-        DEPTH: lambda: depth_bytes(perception.disparity_HW),
     }
+    if perception.pictured:
+        contents[SUBJECT] = lambda: subject_bytes(perception.subject)
+        contents[MASK] = lambda: mask_bytes(perception.subject, *photo_size)
+        contents[DEPTH] = lambda: depth_bytes(perception.disparity_HW)
     drawing_HWC = perception.drawing_HWC
     if drawing_HWC is not None:
         contents[REFERENCE] = lambda: png_bytes(drawing_HWC)

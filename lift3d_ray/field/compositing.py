@@ -24,32 +24,35 @@ from lift3d_ray.field.packing import SampleTable
 
 
 def composite(
-    raw_P4: Tensor, table: SampleTable, *, sigma_max: float, sharpness: float
+    raw_P4: Tensor, table: SampleTable, *, sigma_max: float, sharpness: float, latent: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Composite raw field values along rays, differentiable in them.
 
     The values become density and colour as in ``voxels.activate``.
 
     Args:
-        raw_P4: (P, 4) raw density and raw colour at the table's samples, on CPU.
+        raw_P4: (P, 4) raw density and raw colour at the table's samples, on CPU; (P, 1 + C) where latent.
         table: where the samples lie.
         sigma_max: density of solid matter, per world unit.
         sharpness: slope of the density's sigmoid.
+        latent: whether latents stand in the colours' place.
 
     Returns:
-        rgb_M3 in [0, 1] over black, opacity_M in [0, 1], distance_M (sum of weight times z-depth), weights_MK.
+        rgb_M3 in [0, 1] over black, or (M, C) latents over 0, opacity_M in [0, 1], distance_M (sum of weight times
+        z-depth), weights_MK.
     """
-    results: tuple[Tensor, Tensor, Tensor, Tensor] = _Composite.apply(raw_P4, table, sigma_max, sharpness)
+    results: tuple[Tensor, Tensor, Tensor, Tensor] = _Composite.apply(raw_P4, table, sigma_max, sharpness, latent)
     return results
 
 
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, raw_P4: Tensor, table: SampleTable, sigma_max: float, sharpness: float
+        ctx: Any, raw_P4: Tensor, table: SampleTable, sigma_max: float, sharpness: float, latent: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        slope_4 = raw_P4.new_tensor([sharpness, 1.0, 1.0, 1.0])
-        active_P4 = torch.mul(raw_P4, slope_4).sigmoid_()
+        slope_4 = raw_P4.new_tensor([sharpness] + [1.0] * (raw_P4.shape[1] - 1))
+        active_P4 = torch.mul(raw_P4, slope_4)
+        _sigmoids(active_P4, latent).sigmoid_()
         tau_MK = torch.zeros_like(table.t_MK)
         tau_MK.view(-1).index_copy_(0, table.place_P, active_P4[:, 0] * (sigma_max * table.step))
         zero, one = tau_MK.new_zeros(1).expand_as(tau_MK), tau_MK.new_ones(1).expand_as(tau_MK)
@@ -57,7 +60,7 @@ class _Composite(torch.autograd.Function):
         weight_P = weights_MK.view(-1).index_select(0, table.place_P)
         rgb_M3 = _sum_over_rays(weight_P, active_P4, table)[:, 1:]
         ctx.save_for_backward(active_P4, slope_4, weight_P, weights_MK, trans_MK)
-        ctx.table, ctx.thickness = table, sigma_max * table.step
+        ctx.table, ctx.thickness, ctx.latent = table, sigma_max * table.step, latent
         ctx.set_materialize_grads(False)
         return rgb_M3, weights_MK.sum(1), (weights_MK * table.t_MK).sum(1), weights_MK
 
@@ -68,7 +71,7 @@ class _Composite(torch.autograd.Function):
         grad_opacity_M: Tensor | None,
         grad_distance_M: Tensor | None,
         grad_weights_MK: Tensor | None,
-    ) -> tuple[Tensor, None, None, None]:
+    ) -> tuple[Tensor, None, None, None, None]:
         active_P4, slope_4, weight_P, weights_MK, trans_MK = ctx.saved_tensors
         table: SampleTable = ctx.table
         # Upstream gradient of the weights: first from sums over rays, on the table.
@@ -90,8 +93,14 @@ class _Composite(torch.autograd.Function):
         grad_tau_MK = torch.sub(trans_MK, weights_MK).mul_(upstream_MK).sub_(behind_MK)
         grad_P4.mul_(weight_P[:, None])
         grad_P4[:, 0] = grad_tau_MK.view(-1).index_select(0, table.place_P).mul_(ctx.thickness)
-        grad_P4.mul_(slope_4).mul_(active_P4).mul_(1.0 - active_P4)
-        return grad_P4, None, None, None
+        through = _sigmoids(active_P4, ctx.latent)
+        _sigmoids(grad_P4.mul_(slope_4), ctx.latent).mul_(through).mul_(1.0 - through)
+        return grad_P4, None, None, None, None
+
+
+def _sigmoids(values_P4: Tensor, latent: bool) -> Tensor:
+    """The channels that go through a sigmoid: all, or the density alone where latents are behind it."""
+    return values_P4[:, :1] if latent else values_P4
 
 
 def _sum_over_rays(weight_P: Tensor, values_PC: Tensor, table: SampleTable) -> Tensor:

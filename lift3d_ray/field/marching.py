@@ -28,7 +28,7 @@ class MarchedRays:
     """Sums along rays, differentiable in the field's values.
 
     Attributes:
-        rgb_N3: (N, 3) in [0, 1], over black.
+        rgb_N3: (N, 3) in [0, 1], over black; (N, C) latents of a latent field, over 0.
         opacity_N: (N,) in [0, 1].
         distance_N: (N,) sum of weight times z-depth.
         weights_MK: (M, K) weights, 0 in the padding.
@@ -97,7 +97,7 @@ def march_rays(
     sums_N5 = accumulate_along_rays(
         weight_P, torch.cat([rgb_P3, torch.ones_like(depth_P)[:, None], depth_P[:, None]], dim=-1), ray_P, count
     )
-    rgb_N3, opacity_N1, distance_N1 = sums_N5.split([3, 1, 1], dim=-1)
+    rgb_N3, opacity_N1, distance_N1 = sums_N5.split([rgb_P3.shape[1], 1, 1], dim=-1)
     weights_MK, t_MK, rays_M = _tabulated(ray_P, weight_P, depth_P, count)
     return MarchedRays(
         rgb_N3=rgb_N3,

@@ -34,7 +34,7 @@ class RenderedRays:
     """Rays rendered, differentiable in the field's values.
 
     Attributes:
-        rgb_N3: (N, 3) sRGB in [0, 1], over the background.
+        rgb_N3: (N, 3) sRGB in [0, 1], over the background; (N, C) latents of a latent field.
         opacity_N: (N,) accumulated opacity in [0, 1].
         depth_N: (N,) expected z-depth of what was hit; 0 where the ray is all but transparent.
         weights_MK: (M, K) weights of the samples, 0 in the padding; rows are the rays of ``rays_M``.
@@ -86,7 +86,7 @@ def render_rays(
         rays_d_N3: (N, 3) directions of length 1 along the viewing axis (``cameras.pixel_rays``).
         n_samples: samples along the diameter of the field's ball; about one a voxel is enough.
         sharpness: slope of the density's sigmoid.
-        background: (N, 3) or (3,) sRGB behind the subject.
+        background: (N, 3) or (3,) sRGB behind the subject; (N, C) or (C,) latents of a latent field.
         occupancy: cells that may hold matter; None = all.
         generator: shifts the samples of each ray by a random part of a step; None = midpoints, reproducible.
     """
@@ -125,11 +125,13 @@ def _render_packed(
 ) -> RenderedRays:
     table = sample_table(rays_o_N3, rays_d_N3, n_samples=n_samples, occupancy=occupancy, generator=generator)
     raw_P4 = interpolate_columns(field.values_V4, table.xyz_3P)
-    rgb_M3, opacity_M, distance_M, weights_MK = composite(raw_P4, table, sigma_max=field.sigma_max, sharpness=sharpness)
+    rgb_M3, opacity_M, distance_M, weights_MK = composite(
+        raw_P4, table, sigma_max=field.sigma_max, sharpness=sharpness, latent=field.latent
+    )
     depth_M = expected_depth(distance_M, opacity_M)
     seen_M5 = torch.cat([rgb_M3, opacity_M[:, None], depth_M[:, None]], dim=-1)
-    seen_N5 = seen_M5.new_zeros(len(rays_o_N3), 5).index_copy(0, table.rays_M, seen_M5)
-    rgb_N3, opacity_N1, depth_N1 = seen_N5.split([3, 1, 1], dim=-1)
+    seen_N5 = seen_M5.new_zeros(len(rays_o_N3), seen_M5.shape[1]).index_copy(0, table.rays_M, seen_M5)
+    rgb_N3, opacity_N1, depth_N1 = seen_N5.split([rgb_M3.shape[1], 1, 1], dim=-1)
     return RenderedRays(
         rgb_N3=rgb_N3 + (1.0 - opacity_N1) * background,
         opacity_N=opacity_N1[:, 0],

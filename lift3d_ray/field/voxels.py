@@ -5,6 +5,9 @@ voxel hold a sharp surface:
 
     sigma = sigma_max * sigmoid(sharpness * raw_density),    rgb = sigmoid(raw_rgb).
 
+A *latent* field holds the C channels of a prior's latents in the colours' place. Latents are any numbers, so they stay
+as they are: they are composited like colours, and a picture of them is what the prior takes, without an encoder.
+
 The surface is where ``raw_density`` is 0, whatever the sharpness; annealing the sharpness upwards turns fog into a
 solid without moving that surface. ``sigma_max`` follows the resolution so that one voxel of solid is nearly opaque.
 
@@ -26,32 +29,38 @@ VOXEL_THICKNESS = 4.0
 """Optical thickness of one voxel of solid: an opacity of 1 - exp(-4) = 98 %."""
 
 CHANNELS = 4
-"""Raw density, then raw red, green and blue."""
+"""Raw density, then raw red, green and blue; latent fields have others."""
 
 
 class VoxelField(torch.nn.Module):
     """A cubic grid over [-1, 1]^3 whose outermost grid points lie on the cube's faces.
 
     Attributes:
-        values_V4: (R**3, 4) contiguous parameter: raw density, raw red, raw green, raw blue. Grid point (i, j, k) is
-            row ``(i * R + j) * R + k`` and lies at world x, y, z = -1 + 2 (i, j, k) / (R - 1).
+        values_V4: (R**3, 4) contiguous parameter: raw density, raw red, raw green, raw blue; (R**3, 1 + C) of a latent
+            field. Grid point (i, j, k) is row ``(i * R + j) * R + k`` and lies at world x, y, z = -1 + 2 (i, j, k) /
+            (R - 1).
         resolution: R, grid points along an axis.
+        latent: whether latents stand in the colours' place.
     """
 
-    def __init__(self, values_V4: Tensor) -> None:
+    def __init__(self, values_V4: Tensor, *, latent: bool = False) -> None:
         """Wrap a table of raw values.
 
         Args:
-            values_V4: (R**3, 4) floating point; copied only where it is not contiguous.
+            values_V4: (R**3, 4) floating point, (R**3, 1 + C) where latent; copied only where it is not contiguous.
+            latent: whether latents stand in the colours' place.
 
         Raises:
-            ConfigError: the table is not a cube of at least 2 grid points along an axis with 4 channels.
+            ConfigError: the table is not a cube of at least 2 grid points along an axis with these channels.
         """
         super().__init__()
         resolution = round(len(values_V4) ** (1 / 3)) if values_V4.ndim == 2 else 0
-        if resolution < 2 or tuple(values_V4.shape) != (resolution**3, CHANNELS):
-            raise ConfigError(f"a voxel field needs values of shape (R**3, 4), R >= 2, got {tuple(values_V4.shape)}")
+        known = resolution >= 2 and (values_V4.shape[1] >= 2 if latent else values_V4.shape[1] == CHANNELS)
+        if not known or len(values_V4) != resolution**3:
+            wanted = "(R**3, 1 + C), C >= 1" if latent else "(R**3, 4)"
+            raise ConfigError(f"a voxel field needs values of shape {wanted}, R >= 2, got {tuple(values_V4.shape)}")
         self.resolution = resolution
+        self.latent = latent
         self.values_V4 = torch.nn.Parameter(values_V4.detach().contiguous())
 
     @classmethod
@@ -89,8 +98,8 @@ class VoxelField(torch.nn.Module):
         return VOXEL_THICKNESS / self.voxel
 
     def volume_RRR4(self) -> Tensor:
-        """The values as (R, R, R, 4), indexed [x, y, z]: a view, differentiable."""
-        return self.values_V4.view(self.resolution, self.resolution, self.resolution, CHANNELS)
+        """The values as (R, R, R, 4) or (R, R, R, 1 + C), indexed [x, y, z]: a view, differentiable."""
+        return self.values_V4.view(self.resolution, self.resolution, self.resolution, self.values_V4.shape[1])
 
     def upsampled(self, resolution: int) -> VoxelField:
         """A new field of another resolution with the same raw values, trilinear in between.
@@ -98,25 +107,30 @@ class VoxelField(torch.nn.Module):
         Args:
             resolution: grid points along an axis, at least 2.
         """
-        return VoxelField(_resample(self.volume_RRR4(), resolution).reshape(-1, CHANNELS))
+        finer = _resample(self.volume_RRR4(), resolution)
+        return VoxelField(finer.reshape(-1, finer.shape[-1]), latent=self.latent)
 
     def extra_repr(self) -> str:
         """What ``repr`` says inside the parentheses."""
         return f"resolution={self.resolution}"
 
 
-def activate(raw_N4: Tensor, *, sigma_max: float, sharpness: float) -> tuple[Tensor, Tensor]:
+def activate(
+    raw_N4: Tensor, *, sigma_max: float, sharpness: float, latent: bool = False
+) -> tuple[Tensor, Tensor]:
     """Density and colour of raw values.
 
     Args:
         raw_N4: (..., 4) raw density and raw colour.
         sigma_max: density of solid matter, per world unit.
         sharpness: slope of the density's sigmoid, positive.
+        latent: whether latents stand in the colours' place.
 
     Returns:
-        sigma (...,) in [0, sigma_max] per world unit, and rgb (..., 3) sRGB in [0, 1].
+        sigma (...,) in [0, sigma_max] per world unit, and rgb (..., 3) sRGB in [0, 1], or latents (..., C).
     """
-    return torch.sigmoid(raw_N4[..., 0] * sharpness) * sigma_max, torch.sigmoid(raw_N4[..., 1:])
+    sigma = torch.sigmoid(raw_N4[..., 0] * sharpness) * sigma_max
+    return sigma, raw_N4[..., 1:] if latent else torch.sigmoid(raw_N4[..., 1:])
 
 
 def query(field: VoxelField, xyz_N3: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
@@ -128,9 +142,10 @@ def query(field: VoxelField, xyz_N3: Tensor, sharpness: float) -> tuple[Tensor, 
         sharpness: slope of the density's sigmoid, positive.
 
     Returns:
-        sigma_N per world unit, rgb_N3 sRGB in [0, 1]; differentiable in the field's values.
+        sigma_N per world unit, rgb_N3 sRGB in [0, 1] or (N, C) latents; differentiable in the field's values.
     """
-    return activate(interpolate(field.values_V4, xyz_N3), sigma_max=field.sigma_max, sharpness=sharpness)
+    raw_N4 = interpolate(field.values_V4, xyz_N3)
+    return activate(raw_N4, sigma_max=field.sigma_max, sharpness=sharpness, latent=field.latent)
 
 
 def raw_density_grid(field: VoxelField, resolution: int | None = None) -> Tensor:

@@ -97,6 +97,9 @@ def place_weights(
 ) -> Float32:
     """The same at any places on the mesh's surface, with the unit normals there."""
     size = view.size_px
+    if not (view.subject.alpha_HW > 0.5).any():
+        # No cut-out is near to anything.
+        return np.zeros(len(xyz_N3), dtype=np.float32)
     xy_px, depth = view.project(xyz_N3)
     toward = view.c2w_44[:3, 3] - xyz_N3
     facing = np.asarray(np.einsum("ni,ni->n", normals_N3, unit(toward)), dtype=np.float32)

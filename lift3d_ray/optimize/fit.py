@@ -17,6 +17,7 @@ from lift3d_ray.guidance import regularizers
 from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
+from lift3d_ray.optimize.latent import latent_losses, photo_loss
 from lift3d_ray.optimize.novel import novel_losses
 from lift3d_ray.optimize.recent import RecentLosses, numbers
 from lift3d_ray.optimize.rendering import jittered, render_step, sharpness
@@ -139,13 +140,17 @@ def _losses(
     done: float,
 ) -> dict[str, Tensor]:
     """Weighted losses of one step, by name."""
-    losses = _reference_losses(scene, state, recipe, done)
+    losses = reference_losses(scene, state, recipe, done) if scene.perception.pictured else {}
     if state.step >= recipe.optimize.warmup_steps:
-        losses |= novel_losses(scene, state, recipe, prior, codec, schedule, done)
-    return losses | _smoothness(state, recipe)
+        losses |= (
+            novel_losses(scene, state, recipe, prior, codec, schedule, done)
+            if scene.latent is None
+            else latent_losses(scene, scene.latent, state, recipe, prior, schedule, codec.image_size, done)
+        )
+    return losses | _smoothness(scene, state, recipe)
 
 
-def _smoothness(state: FitState, recipe: Recipe) -> dict[str, Tensor]:
+def _smoothness(scene: Scene, state: FitState, recipe: Recipe) -> dict[str, Tensor]:
     """Regularisers of the grid itself, where there may be matter."""
     weights = recipe.losses
     volume = state.field.volume_RRR4()[state.occupancy.grid_region(state.field.resolution)]
@@ -153,25 +158,32 @@ def _smoothness(state: FitState, recipe: Recipe) -> dict[str, Tensor]:
     if weights.smooth_density:
         losses["smooth_density"] = weights.smooth_density * regularizers.laplacian(volume[..., :1])
     if weights.smooth_color:
-        losses["smooth_color"] = weights.smooth_color * regularizers.total_variation(volume[..., 1:])
+        more = 1.0 if scene.latent is None else scene.latent.smoothing(state.field.voxel)
+        losses["smooth_color"] = more * weights.smooth_color * regularizers.total_variation(volume[..., 1:])
     return losses
 
 
-def _reference_losses(scene: Scene, state: FitState, recipe: Recipe, done: float) -> dict[str, Tensor]:
+def reference_losses(scene: Scene, state: FitState, recipe: Recipe, done: float) -> dict[str, Tensor]:
+    """Weighted losses of the photo's own view, by name; of a latent field the colours' are the latents'."""
     rays, weights = scene.rays, recipe.losses
     count = len(rays.alpha_P)
     chosen = torch.randint(count, (min(recipe.optimize.reference_rays, count),), generator=state.generator)
     chosen = chosen.to(rays.alpha_P.device)
     # One random colour behind both sides: what is not covered must be seen through.
-    background = torch.rand(3, generator=state.generator).to(rays.rgb_P3)
+    background = torch.rand(state.field.values_V4.shape[1] - 1, generator=state.generator).to(rays.rgb_P3)
     origins, directions = jittered(
         rays.origins_P3[chosen], rays.directions_P3[chosen], recipe.optimize.reference_jitter, state.generator
     )
     rendered = render_step(state, origins, directions, recipe, done, background=background)
     alpha = rays.alpha_P[chosen]
-    wanted = rays.rgb_P3[chosen] * alpha[:, None] + background * (1 - alpha[:, None])
+    if state.field.latent:
+        assert scene.latent is not None
+        color = photo_loss(scene.latent, state, recipe, done)
+    else:
+        wanted = rays.rgb_P3[chosen] * alpha[:, None] + background * (1 - alpha[:, None])
+        color = (rendered.rgb_N3 - wanted).abs().mean()
     losses = {
-        "color": weights.color * (rendered.rgb_N3 - wanted).abs().mean(),
+        "color": weights.color * color,
         "mask": weights.mask * (rendered.opacity_N - alpha).square().mean(),
     }
     if weights.depth:

@@ -29,14 +29,15 @@ from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.hint import cloud_hint
 from lift3d_ray.optimize.likeness import estimate_loss, render_losses, views_for_clip
-from lift3d_ray.optimize.rendering import render_novel
+from lift3d_ray.optimize.rendering import render_novel, views_all_round
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.optimize.state import Drawn, FitState
 from lift3d_ray.optimize.surface import relit_pictures, surface_losses
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.types import Float32
 
-_GOLDEN = 0.618034
+EMPTINESS_STEP = 20.0
+"""How much more emptiness counts in the second half (3DFuse)."""
 
 
 def novel_losses(
@@ -58,18 +59,18 @@ def novel_losses(
         target = state.drawn.pictures_V3SS[chosen].to(picture)
         losses = {"drawn_image": recipe.losses.image * image_loss(picture, target)}
     else:
-        azimuth, elevation = _draw_cameras(state, recipe, done)
+        azimuth, elevation = draw_cameras(state, recipe, done)
         rendered, picture = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
         if done >= recipe.optimize.shading.after:
             picture = relit_pictures(state, recipe, rendered, codec.image_size, azimuth, elevation)
         losses = {}
         if recipe.guidance:
-            hint = _hint(scene, rendered, recipe, azimuth, elevation, codec.image_size)
+            hint = depth_hint(scene, rendered, recipe, azimuth, elevation, recipe.optimize.view_px, codec.image_size)
             views = describe_views(scene, azimuth, elevation, hint, recipe)
             losses = _distil(scene, state, recipe, prior, codec, schedule, views, picture, done)
     losses |= render_losses(scene, recipe, picture, azimuth)
     losses |= surface_losses(state, recipe, rendered, azimuth, elevation)
-    return losses | _regularize(rendered, recipe, done)
+    return losses | regularize(rendered, recipe, done)
 
 
 def _distil(
@@ -85,7 +86,7 @@ def _distil(
 ) -> dict[str, Tensor]:
     """Score distillation: the prior cleans the noised render, the render follows, or CLIP judges what came of it."""
     weights, views_at = recipe.losses, views.azimuth_deg_B
-    low, high = _timestep_range(recipe, done)
+    low, high = timestep_range(recipe, done)
     timesteps = draw_timesteps(schedule, low, high, len(views_at), state.generator)
     for_clip = views_for_clip(scene, recipe, schedule, timesteps, views_at)
     wants_latent_gradient = weights.latent > 0 or bool(for_clip.any())
@@ -130,12 +131,10 @@ def _draw(
     done: float,
 ) -> Drawn:
     """Views all round, sampled from the prior, each for itself: cheap, and as consistent as the prior is."""
-    count, (low, high) = recipe.optimize.drawn_views, recipe.optimize.elevation_deg
-    turn = np.arange(count)
-    azimuth = np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32)
-    elevation = np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32)
+    count = recipe.optimize.drawn_views
+    azimuth, elevation = views_all_round(count, recipe)
     rendered, _ = render_novel(state, recipe, codec.image_size, azimuth, elevation, done)
-    hint = _hint(scene, rendered, recipe, azimuth, elevation, codec.image_size)
+    hint = depth_hint(scene, rendered, recipe, azimuth, elevation, recipe.optimize.view_px, codec.image_size)
     views = describe_views(scene, azimuth, elevation, hint, recipe)
     shape = (count, *scene.reference.latents_CHW.shape)
     noise = torch.randn(shape, generator=state.generator).numpy()
@@ -185,16 +184,20 @@ def describe_views(
     )
 
 
-def _regularize(rendered: RenderedRays, recipe: Recipe, done: float) -> dict[str, Tensor]:
+def regularize(rendered: RenderedRays, recipe: Recipe, done: float) -> dict[str, Tensor]:
+    """Weighted losses of what novel views saw of the solid, by name."""
     weights, losses = recipe.losses, {}
     if weights.entropy:
         losses["entropy"] = weights.entropy * done * regularizers.alpha_entropy(rendered.opacity_N)
     if weights.opacity:
         losses["opacity"] = weights.opacity * regularizers.opacity(rendered.opacity_N)
+    if weights.emptiness:
+        weight = weights.emptiness * (1 if done < 0.5 else EMPTINESS_STEP)
+        losses["emptiness"] = weight * regularizers.emptiness(rendered.weights_MK, len(rendered.opacity_N))
     return losses
 
 
-def _draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32, Float32]:
+def draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32, Float32]:
     """(B,) azimuths and elevations: spread evenly, the range widening from the photo's side to all round."""
     config = recipe.optimize
     reach = config.azimuth_start_deg + (180 - config.azimuth_start_deg) * min(1.0, 2 * done)
@@ -207,20 +210,37 @@ def _draw_cameras(state: FitState, recipe: Recipe, done: float) -> tuple[Float32
     )
 
 
-def _timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
+def timestep_range(recipe: Recipe, done: float) -> tuple[float, float]:
+    """(low, high) fractions of the schedule drawn from at this share of the steps."""
     start, end = recipe.optimize.timestep_start, recipe.optimize.timestep_end
     return tuple(a + (b - a) * done for a, b in zip(start, end, strict=True))  # type: ignore[return-value]
 
 
-def _hint(
-    scene: Scene, rendered: RenderedRays, recipe: Recipe, azimuth_B: Float32, elevation_B: Float32, size: int
+def depth_hint(
+    scene: Scene,
+    rendered: RenderedRays,
+    recipe: Recipe,
+    azimuth_B: Float32,
+    elevation_B: Float32,
+    side: int,
+    size: int,
 ) -> Float32 | None:
-    """(B, 1, S, S) disparity in [0, 1] to steer the prior by, only where a guidance term is conditioned on depth."""
+    """(B, 1, S, S) disparity in [0, 1] to steer the prior by, only where a guidance term is conditioned on depth.
+
+    Args:
+        scene: whose cloud tells the depth, where it has one; else the renders' own does.
+        rendered: the views, ``side`` rays along a side.
+        recipe: whose guidance is asked.
+        azimuth_B: (B,) degrees of the views.
+        elevation_B: (B,) degrees above the horizon.
+        side: see above.
+        size: S.
+    """
     if not recipe.asks_depth:
         return None
     if scene.cloud is not None:
         return cloud_hint(scene.cloud, azimuth_B, elevation_B, size=size, radius=recipe.optimize.hint_radius)
-    return _disparity(rendered, recipe.optimize.view_px, size)
+    return _disparity(rendered, side, size)
 
 
 def _disparity(rendered: RenderedRays, side: int, size: int) -> Float32:

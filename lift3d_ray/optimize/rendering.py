@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from lift3d_ray.recipes import Recipe
 from lift3d_ray.types import Float32
 
 WHITE = 1.0
+_GOLDEN = 0.618034
 
 
 def sharpness(recipe: Recipe, done: float) -> float:
@@ -44,6 +46,15 @@ def render_novel(
     origins, directions = novel_rays(azimuth_B, elevation_B, side, device)
     rendered = render_step(state, origins, directions, recipe, done, background=torch.full((3,), WHITE, device=device))
     return rendered, as_pictures(rendered.rgb_N3, side, picture_px)
+
+
+def views_all_round(count: int, recipe: Recipe) -> tuple[Float32, Float32]:
+    """(V,) azimuths all round and elevations over the recipe's range, degrees: always the same ones."""
+    turn, (low, high) = np.arange(count), recipe.optimize.elevation_deg
+    return (
+        np.asarray((turn + 0.5) * 360 / count - 180, dtype=np.float32),
+        np.asarray(low + (high - low) * (turn * _GOLDEN % 1), dtype=np.float32),
+    )
 
 
 def novel_rays(

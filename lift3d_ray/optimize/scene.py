@@ -18,6 +18,7 @@ from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.models.image_encoder import ImageEncoder
 from lift3d_ray.models.latents import LatentCodec
+from lift3d_ray.optimize.latent_photo import LatentPhoto
 from lift3d_ray.types import (
     CoarseShape,
     ColoredPoints,
@@ -70,6 +71,7 @@ class Scene:
         likeness: what CLIP knows the subject by, in recipes that ask it.
         points: the guessed cloud to start from instead, or None.
         cloud: the cloud, as it stands in the world, whose depth the prior is told; None = the field's own.
+        latent: the photo in latents, in recipes whose field holds latents.
     """
 
     perception: Perception
@@ -84,6 +86,7 @@ class Scene:
     likeness: Likeness | None = None
     points: ColoredPoints | None = None
     cloud: ColoredPoints | None = None
+    latent: LatentPhoto | None = None
 
 
 def view_reference(subject: Subject, codec: LatentCodec, image_encoder: ImageEncoder | None) -> ViewReference:

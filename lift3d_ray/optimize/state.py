@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 
+from lift3d_ray.errors import ConfigError
+from lift3d_ray.field.blob import blob_field
 from lift3d_ray.field.init import InitialField, guessed_field, initial_field
 from lift3d_ray.field.occupancy import Occupancy, occupancy_from_field
 from lift3d_ray.field.voxels import VoxelField
+from lift3d_ray.optimize.latent_photo import latent_start
 from lift3d_ray.optimize.scene import Scene
 from lift3d_ray.recipes import OptimizeConfig
 
@@ -89,9 +92,22 @@ class FitState:
 def initial_state(
     scene: Scene, config: OptimizeConfig, *, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> FitState:
-    """The first guess of the field."""
+    """The first guess of the field.
+
+    Raises:
+        ConfigError: the recipe's field holds latents, and the scene does not know the photo in latents.
+    """
+    if config.latent_field != (scene.latent is not None):
+        raise ConfigError(
+            f"latent_field is {config.latent_field} and the scene was prepared otherwise: "
+            "set its 'latent' (latent_photo) for recipes whose field holds latents, and for no other"
+        )
     guess = first_guess(scene, config)
-    field = VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
+    field = (
+        VoxelField.from_volumes(guess.raw_density_RRR, guess.raw_rgb_RRR3, device=device)
+        if scene.latent is None
+        else latent_start(guess, scene.latent.palette, device=device)
+    )
     hull = Occupancy.from_numpy(guess.hull_GGG, device=device)
     return FitState(
         field=field,
@@ -104,7 +120,7 @@ def initial_state(
 
 def restored(saved: dict[str, Any], config: OptimizeConfig, *, device: torch.device | str = "cpu") -> FitState:
     """The state that ``FitState.state_dict`` stored."""
-    field = VoxelField(saved["values"].to(device))
+    field = VoxelField(saved["values"].to(device), latent=config.latent_field)
     optimizer = new_optimizer(field, config)
     optimizer.load_state_dict(saved["optimizer"])
     generator = torch.Generator().manual_seed(0)
@@ -156,8 +172,10 @@ def _coarser(hull: Occupancy, cells: int) -> Occupancy:
 
 
 def first_guess(scene: Scene, config: OptimizeConfig) -> InitialField:
-    """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette."""
+    """The guessed cloud where it was asked for, else the guessed solid, else the inflated silhouette; or a blob."""
     subject, resolution = scene.perception.subject, config.resolutions[0]
+    if not scene.perception.pictured:
+        return blob_field(resolution=resolution, hull_resolution=HULL_CELLS)
     guess = scene.coarse if scene.points is None else scene.points
     if guess is not None:
         return guessed_field(

@@ -112,6 +112,44 @@ def test_without_a_picture_the_prompt_is_drawn(
         assert "lift3d-ray: " in capsys.readouterr().err
 
 
+def test_words_alone_need_no_drawing(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: dict[str, Any] = {}
+
+    def optimize(perception: Any, prior: Any, recipe: Any, *, seed: int, **others: Any) -> Any:
+        made.update(perception=perception, prior=prior, recipe=recipe, seed=seed)
+        return SimpleNamespace(perception=perception, remarks=("Made from words alone.",))
+
+    monkeypatch.setattr(lift3d_ray.lifting, "optimize", optimize)
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(prior="prior"))
+    out = tmp_path / "out"
+    wanted = ["lift", "--prompt", " a  red mug", "--without-picture", "--out", str(out), "--quality", "draft"]
+    assert main([*wanted, "--seed", "5", "--set", "optimize.steps=7"]) == 0
+    digest = prompt_digest("a red mug")
+    assert (made["prior"], made["seed"], made["recipe"].optimize.steps) == ("prior", picture_seed(5, digest), 7)
+    assert [term.conditioning for term in made["recipe"].guidance] == ["text"]
+    assert (made["perception"].caption, made["perception"].pictured) == ("a red mug", False)
+    assert (calls.written["provenance"].photo_name, calls.written["provenance"].photo_digest) == ("a red mug", digest)
+    said = capsys.readouterr().out
+    assert said.startswith(f"a red mug: {out / 'asset.glb'} (")
+    assert said.endswith("\nMade from words alone.\n")
+    assert calls.lifted == {}
+
+
+def test_words_alone_go_with_nothing_that_a_picture_has(
+    calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = ["--out", str(tmp_path), "--without-picture"]
+    words = ["--prompt", "a mug"]
+    for wrong in ([], [str(photo), *words], [*words, "--select", "all"], [*words, "--best-of", "2"]):
+        assert main(["lift", *made, *wrong]) == 2
+        assert "makes a thing from --prompt alone" in capsys.readouterr().err
+    assert main(["submit", "--prompts", "things.txt", *made]) == 2
+    assert "use lift --prompt TEXT --without-picture" in capsys.readouterr().err
+    assert calls.lifted == {}
+
+
 def test_points_are_pixels_of_the_upright_picture(photo: Path) -> None:
     selection = read_selection(photo, ["100,50"], ["300,150"], "0,0,400,100")
     assert selection.points_xy_frac == ((0.25, 0.25), (0.75, 0.75))

@@ -63,6 +63,21 @@ def test_every_gradient_is_the_finite_difference() -> None:
     )
 
 
+def test_latents_are_composited_as_they_are() -> None:
+    table = table_with_gaps()
+    raw = (3 * torch.cat([raw_values(table), raw_values(table)[:, 1:]], dim=1)).detach().requires_grad_()
+    seen = composite(raw, table, sigma_max=SIGMA_MAX, sharpness=SHARPNESS, latent=True)
+    colors = composite(raw[:, :4], table, sigma_max=SIGMA_MAX, sharpness=SHARPNESS)
+    for mine, theirs in zip(seen[1:], colors[1:], strict=True):
+        assert torch.allclose(mine, theirs)
+    weight_P = seen[3].view(-1)[table.place_P]
+    summed = torch.zeros_like(seen[0]).index_add(0, table.row_P, weight_P[:, None] * raw[:, 1:])
+    assert torch.allclose(seen[0], summed)
+    assert torch.autograd.gradcheck(
+        lambda values: composite(values, table, sigma_max=SIGMA_MAX, sharpness=SHARPNESS, latent=True), (raw,)
+    )
+
+
 def test_outputs_that_nobody_uses_need_no_gradient() -> None:
     table = table_with_gaps()
     raw = raw_values(table)

@@ -10,7 +10,7 @@ import torch
 
 from lift3d_ray.errors import PriorError
 from lift3d_ray.guidance.ddim import sample_ddim
-from lift3d_ray.guidance.sds import NovelViews, ask_prior, draw_timesteps, image_loss, latent_loss
+from lift3d_ray.guidance.sds import NovelViews, ask_prior, chained_loss, draw_timesteps, image_loss, latent_loss
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.recipes import Conditioning, GuidanceTerm
 from lift3d_ray.types import Float32, NoisePrediction, NoiseQuery, ViewReference
@@ -104,6 +104,22 @@ def test_latent_loss_pulls_like_score_distillation() -> None:
     assert latents.grad is not None
     torch.testing.assert_close(latents.grad, expected.double())
     assert latents.grad.abs().max() > 0
+
+
+def test_chained_loss_pulls_like_score_jacobian_chaining() -> None:
+    """Its gradient at a latent is -(D - y) / sigma, over their number."""
+    rng = torch.Generator().manual_seed(0)
+    latents, estimate = torch.randn(2, *SHAPE, generator=rng, dtype=torch.float64)
+    sigma = torch.tensor([0.3, 4.0], dtype=torch.float64)
+    latents.requires_grad_()
+    estimate.requires_grad_()
+    assert torch.autograd.gradcheck(lambda y: chained_loss(y, estimate, sigma), (latents,))
+    chained_loss(latents, estimate, sigma).backward()
+    assert estimate.grad is None
+    assert latents.grad is not None
+    expected = -(estimate - latents).detach() / sigma.view(-1, 1, 1, 1) / latents.numel()
+    torch.testing.assert_close(latents.grad, expected)
+    assert float(latents.grad.abs().max()) > 0
 
 
 def test_image_loss_has_no_gradient_to_the_estimate() -> None:
