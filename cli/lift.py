@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,31 +64,40 @@ def lift(
     bundle: options.BundleName = "toybox",
     seed: options.Seed = 0,
     best_of: options.BestOf = 1,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Also write stages.png: what each stage made of the picture.")
+    ] = False,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
     if without_picture:
-        if photo is not None or prompt is None or select != options.AUTO or point or not_point or box or best_of > 1:
+        selects = select != options.AUTO or point or not_point or box
+        if photo is not None or prompt is None or selects or best_of > 1 or stages:
             raise ConfigError(
-                "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, and no "
-                "--best-of, which compares lifts with their picture"
+                "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
+                "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
         make(prompt, chosen, out, bundle=bundle, seed=seed, device=device, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
+    if stages and best_of > 1:
+        raise ConfigError("--stages shows one lift, --best-of makes several: leave one of them out")
     selection = read_selection(photo, point or [], not_point or [], box, select)
 
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.export.files import write_bytes
+    from lift3d_ray.export.maps import png_bytes
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.photo import load_photo
+    from lift3d_ray.stages import lift_in_stages
     from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
     from lift3d_ray.subject.select import Selection, every_subject
 
@@ -112,22 +121,20 @@ def lift(
         """One thing of the picture, counted from 1; several have a folder each."""
         started = time.monotonic()
         with lift_watch(sys.stderr, quiet=quiet) as watch:
-            asset = lift_best(
-                picture,
-                shared,
-                chosen,
-                # The seeds that a run with this seed gives the picture, so that both make the same asset.
-                seeds=candidate_seeds(picture_seed(seed, picture.digest, thing), best_of),
-                tools=tools,
-                selection=selection,
-                mask=mask,
-                prompt=prompt,
-                report=watch,
-            )
+            # The seeds that a run with this seed gives the picture, so that both make the same asset.
+            seeds = candidate_seeds(picture_seed(seed, picture.digest, thing), best_of)
+            asked: Any = {"tools": tools, "selection": selection, "mask": mask, "prompt": prompt, "report": watch}
+            sheet = None
+            if stages:
+                asset, sheet = lift_in_stages(picture, shared, chosen, seed=seeds[0], **asked)
+            else:
+                asset = lift_best(picture, shared, chosen, seeds=seeds, **asked)
         caption = asset.perception.caption
         folder = out if mask is None else out / f"{thing:02d}-{slug(caption)}"
         chosen_as = selection if mask is None else Selection(thing=thing)
         written = write_asset(asset, folder, replace(provenance, selection=chosen_as.text))
+        if sheet is not None:
+            write_bytes(folder / "stages.png", png_bytes(sheet))
         if not quiet:
             print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
 

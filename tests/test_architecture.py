@@ -18,7 +18,7 @@ LAYERS = (
     {"types"},
     {"models", "field", "photo", "photo_container", "photo_pixels"},
     {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "refine", "store", "judge"},
-    {"lifting", "best_of", "edit", "words_alone"},
+    {"lifting", "best_of", "edit", "stages", "words_alone"},
     {"batch", "deployments", "evaluate", "toybox"},
     {"cli"},
 )

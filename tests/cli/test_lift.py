@@ -14,6 +14,7 @@ import lift3d_ray.export.write
 import lift3d_ray.guidance.drawing
 import lift3d_ray.lifting
 import lift3d_ray.models.bundle
+import lift3d_ray.stages
 import lift3d_ray.subject.select
 from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
@@ -204,6 +205,23 @@ def test_the_best_of_several_seeds_begins_with_the_picture_s_own(calls: Calls, p
     assert seeds == candidate_seeds(picture_seed(0, calls.lifted["photo"].digest), 3)
     assert len(set(seeds)) == 3
     assert main(["lift", str(photo), "--out", str(tmp_path / "out"), "--best-of", "0"]) == 2
+
+
+def test_the_stages_of_a_lift_are_kept_on_a_sheet(
+    calls: Calls, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def in_stages(*arguments: Any, seed: int, **settings: Any) -> Any:
+        return calls.lift(*arguments, seed=seed, **settings), np.full((4, 6, 3), 7, dtype=np.uint8)
+
+    monkeypatch.setattr(lift3d_ray.stages, "lift_in_stages", in_stages)
+    out = tmp_path / "out"
+    out.mkdir()
+    assert main(["lift", str(photo), "--out", str(out), "--stages"]) == 0
+    assert calls.lifted["seed"] == picture_seed(0, calls.lifted["photo"].digest, 1)
+    with Image.open(out / "stages.png") as sheet:
+        assert np.asarray(sheet).tolist() == np.full((4, 6, 3), 7).tolist()
+    assert main(["lift", str(photo), "--out", str(out), "--stages", "--best-of", "2"]) == 2
+    assert "--best-of makes several" in capsys.readouterr().err
 
 
 def test_pointing_and_naming_at_once_is_wrong_use(
