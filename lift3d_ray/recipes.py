@@ -356,7 +356,7 @@ class MeshConfig:
     faces: int = 24000
     blur_voxels: float = 0.7
     smooth_iterations: int = 6
-    symmetry: float = 0.04
+    symmetry: float = 0.05
     points: int = 20000
     turntable_frames: int = 36
     turntable_px: int = 256

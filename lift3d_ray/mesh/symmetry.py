@@ -73,7 +73,7 @@ def find_symmetry(vertices_N3: Float32, faces_F3: Int32) -> SymmetryPlane:
     surface, asked_N3 = cKDTree(points_N3), points_N3[:: _POINTS // _ASKED]
 
     def judged(azimuth_deg: float, offset: float) -> SymmetryPlane:
-        plane = SymmetryPlane(azimuth_deg=azimuth_deg % 180, offset=offset, error=math.inf)
+        plane = SymmetryPlane(azimuth_deg=float(azimuth_deg) % 180, offset=float(offset), error=math.inf)
         distance_N, _ = surface.query(mirrored_points(asked_N3, plane), distance_upper_bound=_FARTHEST)
         return replace(plane, error=float(np.minimum(distance_N, _FARTHEST).mean()))
 
