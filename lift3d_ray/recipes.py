@@ -346,6 +346,8 @@ class MeshConfig:
         smooth_iterations: Taubin smoothing passes.
         symmetry: how far, on the mean and in world units, the surface may lie from its mirror image for the photo's
             mirror image to be laid on what the photo does not see; 0 = never.
+        likeness: how far, root mean square in sRGB, the colours of seen places may differ from one another to stand for
+            hidden places as high, as far from the axis and facing alike; 0 = never.
         points: surface points of the cloud.
         turntable_frames: views of the turntable.
         turntable_px: side of its frames.
@@ -357,14 +359,15 @@ class MeshConfig:
     blur_voxels: float = 0.7
     smooth_iterations: int = 6
     symmetry: float = 0.05
+    likeness: float = 0.2
     points: int = 20000
     turntable_frames: int = 36
     turntable_px: int = 256
 
     def __post_init__(self) -> None:
-        _require(
-            math.isfinite(self.symmetry) and self.symmetry >= 0, f"mesh symmetry must be >= 0, got {self.symmetry}"
-        )
+        for name in ("symmetry", "likeness"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, f"mesh {name} must be >= 0, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)

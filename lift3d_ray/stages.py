@@ -1,6 +1,7 @@
 """What every stage of a lift made of its picture, on one sheet.
 
-    what was given    crop, cut-out, depth; the first guess of the shape as points, from the photo's side and the right
+    what was given    crop, cut-out, depth; as points, from the photo's side and the right: the cloud whose depth the
+                      prior is told, or else the first guess of the shape
     coarse            the field's mesh from six sides, the photo's first
     refined           the same after stage two, where the recipe has one
     normals           of the surface, which stage two leaves as it is
@@ -75,11 +76,12 @@ def _given(settled: SettledScene, recipe: Recipe) -> UInt8:
     perception = settled.scene.perception
     rgb, alpha = perception.subject.rgb_HWC, perception.subject.alpha_HW
     depth = np.repeat(np.round(perception.disparity_HW[..., None] * 255).astype(np.uint8), 3, axis=-1)
-    cloud = surface_cloud(first_guess(settled.scene, recipe.optimize), np.random.default_rng(0))
+    told = settled.scene.cloud
+    cloud = told or surface_cloud(first_guess(settled.scene, recipe.optimize), np.random.default_rng(0))
     seen = [splat(cloud, orbit_c2w(azimuth, _ELEVATION_DEG)[0], size=TILE, radius=0.02).rgb_HWC for azimuth in (0, 90)]
     white = np.full((TILE, TILE, 3), 255, dtype=np.uint8)
     tiles = [_sized(rgb), _sized(mask_overlay(rgb, alpha)), _sized(depth), *(to_uint8(view) for view in seen), white]
-    names = ("crop", "cut-out", "depth", "first guess", "from the right", "")
+    names = ("crop", "cut-out", "depth", "cloud" if told else "first guess", "from the right", "")
     return _row(tiles, names)
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lift3d_ray.mesh.alike import color_by_likeness
 from lift3d_ray.mesh.geometry import Int32, vertex_normals
 from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoPaint, PhotoView, clean_rim, photo_weights, sample
 from lift3d_ray.mesh.refine import split_edges, unique_edges
@@ -33,6 +34,7 @@ def color_mesh(
     view: PhotoView,
     *,
     twin: PhotoView | None = None,
+    likeness: float = 0.0,
     paint: PhotoPaint = DEFAULT_PAINT,
 ) -> Mesh:
     """A mesh with normals, refined and coloured: field colours all round, the photo's pixels where it sees them.
@@ -43,6 +45,7 @@ def color_mesh(
         color_at: the field's colour at world positions.
         view: the photo with its camera.
         twin: a second one, less to be trusted: it shows only where the first does not.
+        likeness: how far colours of seen places may differ to stand for hidden ones like them (``alike``); 0 = never.
         paint: how the photos are laid on.
     """
     mesh = paint_field(vertices_N3, faces_F3, np.zeros_like)
@@ -52,7 +55,7 @@ def color_mesh(
     mesh = replace(mesh, colors_N3=_field_colors(color_at, mesh.vertices_N3))
     for shown in reversed(views):
         mesh = project_photo(mesh, shown, paint)
-    return mesh
+    return color_by_likeness(mesh, views, likeness, paint) if likeness else mesh
 
 
 def paint_field(vertices_N3: Float32, faces_F3: Int32, color_at: ColorAt) -> Mesh:

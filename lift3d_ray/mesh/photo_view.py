@@ -106,7 +106,7 @@ def place_weights(
     reach = _nearest_around(_depth_picture(mesh, view), xy_px) + _tolerance(mesh, depth / view.focal_px, facing)
     outside_px = distance_transform_edt(np.pad(view.subject.alpha_HW <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
     beyond = sample(outside_px.astype(np.float32)[..., None], xy_px)[:, 0] / size
-    facing_share, outside_share = _smoothstep(facing, *paint.grazing_cos), _smoothstep(beyond, 0.0, paint.rim)
+    facing_share, outside_share = smoothstep(facing, *paint.grazing_cos), smoothstep(beyond, 0.0, paint.rim)
     return np.asarray(np.where(depth <= reach, facing_share * (1 - outside_share), 0), dtype=np.float32)
 
 
@@ -177,7 +177,7 @@ def _tolerance(mesh: Mesh, footprint_N: Float32, facing_N: Float32) -> Float32:
     return np.asarray(0.002 * diagonal + 2.5 * footprint_N * (slope + 0.5), dtype=np.float32)
 
 
-def _smoothstep(value: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+def smoothstep(value: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     """0 below ``low``, 1 above ``high``, smooth between."""
     share = np.clip((value - low) / (high - low), 0.0, 1.0)
     return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)

@@ -46,7 +46,8 @@ def mesh_field(
             colors: Float32 = query(field, points, sharpness)[1].float().cpu().numpy()
         return colors
 
-    return color_mesh(vertices, faces, color_at, view, twin=_twin(vertices, faces, view, config))
+    twin = _twin(vertices, faces, view, config)
+    return color_mesh(vertices, faces, color_at, view, twin=twin, likeness=config.likeness)
 
 
 def _twin(vertices_N3: Float32, faces_F3: Int32, view: PhotoView, config: MeshConfig) -> PhotoView | None:

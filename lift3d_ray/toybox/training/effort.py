@@ -69,7 +69,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
                 depth=(4_500, 32, 1e-3),
                 pose=(3_000, 64, 1e-3),
                 coarse=(6_000, 32, 1.5e-3),
-                point_cloud=(6_000, 48, 2e-3),
+                point_cloud=(8_000, 48, 1.5e-3),
             ),
         ),
         # Sized for half an hour of one H100 and sixteen cores, several stages side by side, by the rates seen there:
