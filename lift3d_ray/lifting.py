@@ -113,7 +113,7 @@ def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "c
         device: where the field is optimised.
     """
     asks_clip = recipe is not None and recipe.losses.ask_clip
-    asks_cloud = recipe is not None and recipe.optimize.asks_cloud
+    asks_cloud = recipe is not None and recipe.optimize.cloud_start
     return SceneTools(
         codec=load_codec(bundle, device=device),
         schedule=load_noise_schedule(bundle),
@@ -332,12 +332,11 @@ def set_scene(
         coarse = None if asked is None else asked.estimate(perception.subject.over(1.0))
         pose = pose if coarse is None else pose_stage.contained(pose, coarse)
         points = _guess_points(perception, recipe, tools, seed=seed)
-        start = points if recipe.optimize.cloud_start else None
-        scene = prepare_scene(perception, pose, reference, coarse, start, likeness=likeness, device=tools.device)
+        scene = prepare_scene(perception, pose, reference, coarse, points, likeness=likeness, device=tools.device)
         if recipe.optimize.latent_field:
             scene = replace(scene, latent=latent_photo(scene.reference, scene.c2w_44, pose.framing, tools.codec))
         if recipe.hints_by_cloud:
-            scene = replace(scene, cloud=hint_cloud(scene, points, recipe.optimize, seed=seed))
+            scene = replace(scene, cloud=hint_cloud(scene, recipe.optimize, seed=seed))
     with clock("invert"):
         inverted = _invert(scene, prior, recipe, tools, seed, report, checkpoint, resume_from)
         if inverted is not None:
@@ -429,8 +428,8 @@ def _likeness(perception: Perception, recipe: Recipe, tools: SceneTools) -> Like
 def _guess_points(
     perception: Perception, recipe: Recipe, tools: SceneTools, *, seed: int
 ) -> ColoredPoints | None:
-    """The cloud to start from or to hint at depth by, where the recipe asks for one and the bundle has it."""
-    if not (recipe.optimize.cloud_start or recipe.hints_by_cloud):
+    """The cloud to start from, where the recipe asks for one."""
+    if not recipe.optimize.cloud_start:
         return None
     if tools.point_cloud is not None:
         return tools.point_cloud.guess_points(perception.subject.over(1.0), seed=seed)
@@ -439,12 +438,10 @@ def _guess_points(
             "the recipe asks for a point cloud, which the bundle has and the scene's tools have not: "
             "give the recipe to load_tools(bundle, recipe=recipe)"
         )
-    if recipe.optimize.cloud_start:
-        raise ConfigError(
-            "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "
-            "use another bundle, train one (models train toybox --role point_cloud), or turn the setting off"
-        )
-    return None
+    raise ConfigError(
+        "the recipe starts from a point cloud (optimize.cloud_start), and this bundle has no point_cloud: "
+        "use another bundle, train one (models train toybox --role point_cloud), or turn the setting off"
+    )
 
 
 def _find_pose(

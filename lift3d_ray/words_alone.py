@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from lift3d_ray.errors import ConfigError
-from lift3d_ray.recipes import Conditioning, OptimizeConfig, Quality, Recipe
+from lift3d_ray.recipes import Conditioning, DepthHint, OptimizeConfig, Quality, Recipe
 from lift3d_ray.types import CropMap, Perception, Subject
 
 TEXT_SCALE = 4.0
@@ -41,6 +41,8 @@ def words_recipe(recipe: Recipe) -> Recipe:
         timestep_end=(0.1, 0.3),
         azimuth_start_deg=180.0,
         warmup_steps=0,
+        # What it starts from is a ball, whose depth is no hint.
+        hint=DepthHint.FIELD,
     )
     # No solid and no photo keep the surface from following every view's noise. White matter before white costs nothing
     # otherwise; what opacity costs takes off little of it.

@@ -19,7 +19,16 @@ from lift3d_ray.export.write import DEPTH, GLB, MASK, RESULT, write_asset
 from lift3d_ray.field.blob import BLOB_RADIUS, blob_field
 from lift3d_ray.lifting import SceneTools, fit_scene, optimize
 from lift3d_ray.mesh.photo_view import PhotoView, photo_weights
-from lift3d_ray.recipes import Conditioning, InversionConfig, Quality, Recipe, RefineConfig, anything_3d, make_it_3d
+from lift3d_ray.recipes import (
+    Conditioning,
+    DepthHint,
+    InversionConfig,
+    Quality,
+    Recipe,
+    RefineConfig,
+    anything_3d,
+    make_it_3d,
+)
 from lift3d_ray.types import NoisePrediction, NoiseQuery
 from lift3d_ray.words_alone import TEXT_SCALE, words_perception, words_recipe
 from tests.export.assets import PROVENANCE
@@ -68,6 +77,7 @@ def test_the_photo_s_part_of_a_recipe_becomes_words(plain: Recipe) -> None:
     assert (recipe.optimize.azimuth_start_deg, recipe.optimize.warmup_steps) == (180.0, 0)
     assert recipe.optimize.timestep_start[1] > recipe.optimize.timestep_end[1]
     assert recipe.digest != plain.digest
+    assert words_recipe(plain).optimize.hint is DepthHint.FIELD
 
 
 def test_what_only_a_picture_has_is_refused() -> None:

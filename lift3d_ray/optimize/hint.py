@@ -26,20 +26,19 @@ SURFACE_POINTS = 4096
 """Points drawn from a guessed surface: as many as Point-E's upsampler gives."""
 
 
-def hint_cloud(scene: Scene, guessed: ColoredPoints | None, config: OptimizeConfig, *, seed: int) -> ColoredPoints:
+def hint_cloud(scene: Scene, config: OptimizeConfig, *, seed: int) -> ColoredPoints:
     """The cloud of a scene, where novel views see it.
 
     Args:
-        scene: what stays fixed.
-        guessed: a model's points, which are stood in the photo; None = the surface of what the field starts from.
+        scene: what stays fixed; a cloud that the field starts from is stood in the photo.
         config: how the field starts.
         seed: of the points that are drawn.
 
     Raises:
         OptimizationFailed: there is nothing solid to start from.
     """
-    if guessed is not None:
-        return stood_in_photo(guessed, scene.perception.subject.alpha_HW, scene.c2w_44, scene.pose.framing)
+    if scene.points is not None:
+        return stood_in_photo(scene.points, scene.perception.subject.alpha_HW, scene.c2w_44, scene.pose.framing)
     return surface_cloud(first_guess(scene, config), np.random.default_rng(seed))
 
 

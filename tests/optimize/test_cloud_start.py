@@ -17,7 +17,7 @@ from lift3d_ray.models.roles import PointCloudGuesser
 from lift3d_ray.optimize import prepare_scene
 from lift3d_ray.optimize.scene import view_reference
 from lift3d_ray.optimize.state import initial_state
-from lift3d_ray.recipes import Conditioning, DepthHint, GuidanceTerm, Quality, Recipe, make_it_3d
+from lift3d_ray.recipes import Quality, Recipe, make_it_3d
 from lift3d_ray.toybox.points import surface_points
 from lift3d_ray.toybox.training.point_data import turned_to_front
 from lift3d_ray.types import ColoredPoints, ReferencePose, UInt8
@@ -72,15 +72,11 @@ def test_tools_hold_the_cloud_s_model_only_where_the_recipe_asks(
     monkeypatch.setattr(lifting, "load_point_cloud", lambda bundle, device: KnowingGuesser())
     bundle = load_bundle()
     bundle = replace(bundle, roles=(*bundle.roles, ("point_cloud", tmp_path)))
-    hinting = replace(recipe(False), optimize=replace(recipe(False).optimize, hint=DepthHint.CLOUD))
     without = [load_tools(bundle), load_tools(bundle, recipe=recipe(False))]
     assert all(some.point_cloud is None and some.has_point_cloud for some in without)
     assert load_tools(bundle, recipe=recipe(True)).point_cloud is not None
-    assert load_tools(bundle, recipe=hinting).point_cloud is not None
-    deep = replace(hinting, guidance=(GuidanceTerm(conditioning=Conditioning.DEPTH, scale=1.0),))
-    for asking in (recipe(True), deep):
-        with pytest.raises(ConfigError, match="load_tools"):
-            fit_scene(PERCEPTION, None, asking, seed=5, tools=replace(tools(None), has_point_cloud=True))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="load_tools"):
+        fit_scene(PERCEPTION, None, recipe(True), seed=5, tools=replace(tools(None), has_point_cloud=True))  # type: ignore[arg-type]
 
 
 def test_a_true_cloud_is_a_better_start_than_the_inflated_silhouette() -> None:

@@ -97,7 +97,7 @@ def overlap(one: Bool, other: Bool) -> float:
 @pytest.mark.parametrize("azimuth", [90.0, -90.0, 180.0])
 def test_a_model_s_cloud_lies_where_a_render_of_its_solid_lies(scene: Scene, azimuth: float) -> None:
     guessed = KnowingGuesser().guess_points(PERCEPTION.subject.rgb_HWC, seed=0)
-    cloud = hint_cloud(scene, guessed, OptimizeConfig(), seed=0)
+    cloud = hint_cloud(replace(scene, points=guessed), OptimizeConfig(), seed=0)
     truth, elsewhere = (
         render(TOY, orbit_c2w(AZIMUTH + turn, 15.0), size=SIDE).alpha[0] > 0.5 for turn in (azimuth, azimuth + 45)
     )
@@ -113,11 +113,11 @@ def test_a_model_s_cloud_lies_where_a_render_of_its_solid_lies(scene: Scene, azi
 @pytest.mark.parametrize("azimuth", [90.0, -90.0])
 def test_without_a_model_the_cloud_is_the_surface_that_the_field_starts_from(scene: Scene, azimuth: float) -> None:
     config = OptimizeConfig(resolutions=(48,))
-    cloud = hint_cloud(scene, None, config, seed=0)
+    cloud = hint_cloud(scene, config, seed=0)
     field, camera = initial_state(scene, config, generator=torch.Generator()).field, orbit_c2w(azimuth, 15.0)[0]
     drawn = render_view(field, camera, SIDE, sharpness=80.0, n_samples=96, background=torch.ones(3))
     assert overlap(seen(cloud, azimuth, radius=config.hint_radius), drawn.opacity_HW.numpy() > 0.5) > 0.85
-    again, other = (hint_cloud(scene, None, config, seed=seed) for seed in (0, 1))
+    again, other = (hint_cloud(scene, config, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(again.xyz_N3, cloud.xyz_N3)
     assert np.abs(other.xyz_N3 - cloud.xyz_N3).max() > 1e-3
 
@@ -144,9 +144,14 @@ def test_the_prior_is_told_the_field_s_depth_unless_told_otherwise() -> None:
     assert guesser.asked == []
     other = HintPainter()
     found = settled(recipe(DepthHint.CLOUD), other, guesser).scene
-    assert guesser.asked == [((*PERCEPTION.subject.alpha_HW.shape, 3), 5)]
-    assert found.points is None  # the field starts as it would
+    assert guesser.asked == []  # the field starts as it would, and so does the cloud
+    assert found.points is None
     assert found.cloud is not None
+    started = settled(recipe(DepthHint.CLOUD, cloud_start=True), HintPainter(), guesser).scene
+    assert guesser.asked == [((*PERCEPTION.subject.alpha_HW.shape, 3), 5)]
+    assert started.points is not None
+    assert started.cloud is not None
+    assert len(started.cloud.xyz_N3) == len(started.points.xyz_N3)
     assert len(own.told) == len(other.told) == 6
     for hint in (*own.told, *other.told):
         assert hint.shape == (4, 1, SIZE, SIZE)
@@ -186,7 +191,7 @@ def test_views_that_are_drawn_once_are_told_the_cloud_too() -> None:
 
 @pytest.mark.parametrize("guesser", [None, KnowingGuesser()], ids=["solid", "model"])
 def test_a_stopped_fit_goes_on_with_the_same_cloud(guesser: PointCloudGuesser | None) -> None:
-    asked, saved = recipe(DepthHint.CLOUD), list[dict[str, Any]]()
+    asked, saved = recipe(DepthHint.CLOUD, cloud_start=guesser is not None), list[dict[str, Any]]()
 
     def keep(state: dict[str, Any]) -> None:
         if state.get("step") == 3:
@@ -195,7 +200,8 @@ def test_a_stopped_fit_goes_on_with_the_same_cloud(guesser: PointCloudGuesser | 
     whole = settled(asked, HintPainter(), guesser, checkpoint=keep)
     again = settled(asked, HintPainter(), guesser, resume_from=saved[0])
     torch.testing.assert_close(again.fitted.field.values_V4, whole.fitted.field.values_V4, rtol=0, atol=0)
-    own = settled(recipe(DepthHint.FIELD), HintPainter(), guesser, resume_from=saved[0])
+    fields = recipe(DepthHint.FIELD, cloud_start=guesser is not None)
+    own = settled(fields, HintPainter(), guesser, resume_from=saved[0])
     assert not torch.equal(own.fitted.field.values_V4, whole.fitted.field.values_V4)
 
 
