@@ -13,7 +13,7 @@ import torch
 
 from lift3d_ray.errors import ConfigError, OptimizationFailed
 from lift3d_ray.judge import best, judged
-from lift3d_ray.lifting import Report, SceneTools, finish, fit_prepared, lift, perceive, set_scene, silent
+from lift3d_ray.lifting import Report, SceneTools, SettledScene, finish, fit_prepared, lift, perceive, set_scene, silent
 from lift3d_ray.models.roles import ImageTextEncoder, Models, NoisePredictor
 from lift3d_ray.recipes import Recipe
 from lift3d_ray.subject.select import AUTOMATIC, Selection
@@ -62,7 +62,22 @@ def optimize_best(
     tools: SceneTools,
     report: Report = silent,
 ) -> Asset:
-    """The best lift of a perceived subject under several seeds.
+    """The best lift of a perceived subject under several seeds; arguments and errors as of ``settle_best``."""
+    _, asset = settle_best(perception, prior, encoder, recipe, seeds=seeds, tools=tools, report=report)
+    return asset
+
+
+def settle_best(
+    perception: Perception,
+    prior: NoisePredictor,
+    encoder: ImageTextEncoder,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int],
+    tools: SceneTools,
+    report: Report = silent,
+) -> tuple[SettledScene, Asset]:
+    """The best lift of a perceived subject under several seeds, and its scene before it became a mesh.
 
     Args:
         perception: what the models saw.
@@ -75,7 +90,8 @@ def optimize_best(
         report: told about every lift, its number in the stage's name.
 
     Returns:
-        The asset with the highest score, the earliest of equals, with every seed's figures in ``candidates``.
+        The scene, and the asset with the highest score, the earliest of equals, with every seed's figures in
+        ``candidates``.
 
     Raises:
         ConfigError: no seed.
@@ -86,7 +102,7 @@ def optimize_best(
         raise ConfigError("the best of several lifts needs at least one seed, got none")
     generator = torch.Generator().manual_seed(seeds[0])
     prepared = set_scene(perception, prior, recipe, seed=seeds[0], tools=tools, generator=generator, report=report)
-    kept: Asset | None = None
+    kept: tuple[SettledScene, Asset] | None = None
     candidates: list[Candidate] = []
     first_error: OptimizationFailed | None = None
     for number, seed in enumerate(seeds):
@@ -102,12 +118,13 @@ def optimize_best(
             continue
         candidates.append(judged(asset, encoder))
         if best(candidates) == number:
-            kept = asset
+            kept = settled, asset
     if kept is None:
         raise first_error or OptimizationFailed(f"none of {len(seeds)} seeds gave an asset; try others")
     chosen = best(candidates)
     told = tuple(replace(candidate, kept=index == chosen) for index, candidate in enumerate(candidates))
-    return replace(kept, candidates=told)
+    settled, asset = kept
+    return settled, replace(asset, candidates=told)
 
 
 def _numbered(report: Report, number: int, count: int) -> Report:

@@ -14,13 +14,13 @@ import torch
 
 from lift3d_ray.cameras import orbit_c2w
 from lift3d_ray.conditioning.caption import describe_best, split_view
-from lift3d_ray.conditioning.prompts import view_prompts
 from lift3d_ray.edit.lifted import LiftedAsset
 from lift3d_ray.edit.painting import as_coarse_as, painted_by_changes, painted_by_picture
 from lift3d_ray.edit.surface import Surface
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
+from lift3d_ray.judge import ELEVATION_DEG, agreement_with_words
 from lift3d_ray.lifting import Report, SceneTools, reference_metrics, silent
 from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoView, clean_rim
 from lift3d_ray.mesh.rasterize import rasterize, to_uint8
@@ -170,10 +170,9 @@ VIEWS = 8
 def _agreement(mesh: Mesh, scene: Scene, encoder: ImageTextEncoder) -> float:
     """Mean cosine, in CLIP's space, between views all round and the caption said of each view."""
     azimuth = np.arange(VIEWS) * (360 / VIEWS)
-    elevation = np.full(VIEWS, 15.0)
-    pictures: UInt8 = to_uint8(rasterize(mesh, orbit_c2w(azimuth, elevation), size=128).rgb_VHWC)
-    prompts = view_prompts(scene.caption, azimuth, elevation, reference_view=scene.reference_view).prompts
-    return float((encoder.encode_images(pictures) * encoder.encode_texts(prompts)).sum(1).mean())
+    pictures: UInt8 = to_uint8(rasterize(mesh, orbit_c2w(azimuth, ELEVATION_DEG), size=128).rgb_VHWC)
+    seen = encoder.encode_images(pictures)
+    return agreement_with_words(seen, azimuth, scene.caption, scene.reference_view, encoder)
 
 
 def _asset(

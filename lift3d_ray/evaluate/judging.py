@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lift3d_ray.errors import Lift3DError, OptimizationFailed
+from lift3d_ray.best_of import settle_best
+from lift3d_ray.errors import Lift3DError
 from lift3d_ray.evaluate.exams import VIEW_PX, Exam, in_subject_world, make_exam, make_file_exam
 from lift3d_ray.evaluate.perceptual import find_perceptual
 from lift3d_ray.evaluate.scores import Eyes, Score, score_asset, score_copy, score_field, score_nothing
-from lift3d_ray.judge import best, judged
-from lift3d_ray.lifting import SceneTools, SettledScene, finish, fit_scene, load_tools, perceive
+from lift3d_ray.lifting import SceneTools, load_tools, perceive
 from lift3d_ray.mesh.rasterize import rasterize
 from lift3d_ray.models.bundle import load_bundle, load_models
 from lift3d_ray.models.roles import Models
 from lift3d_ray.recipes import Conditioning, GuidanceTerm, Recipe
-from lift3d_ray.types import Asset, Perception, UInt8
+from lift3d_ray.types import Asset, UInt8
 
 SHOWN = (0, 2, 4, 6, 8, 10, 13, 16, 19, 22)
 """Views of an exam that a strip shows."""
@@ -123,7 +123,14 @@ class Judge:
         started, copy = time.perf_counter(), score_copy(exam, self._eyes)
         try:
             perception = perceive(exam.photo, self._models, recipe)
-            settled, asset = self._best_lift(perception, recipe, question)
+            settled, asset = settle_best(
+                perception,
+                self._models.prior,
+                self._models.clip,
+                recipe,
+                seeds=range(question.seed, question.seed + question.best_of),
+                tools=self._tools,
+            )
         except Lift3DError as error:
             nothing = score_nothing(exam)
             return Verdict(
@@ -148,24 +155,6 @@ class Judge:
             seconds=seconds,
             strip_HWC=strip(asset, exam),
         )
-
-    def _best_lift(
-        self, perception: Perception, recipe: Recipe, question: Question
-    ) -> tuple[SettledScene, Asset]:
-        """The lift of a question, or the best of its lifts; raises where none came out."""
-        prior, tools = self._models.prior, self._tools
-        lifts: list[tuple[SettledScene, Asset]] = []
-        for number in range(question.best_of):
-            seed = question.seed + number
-            try:
-                settled = fit_scene(perception, prior, recipe, seed=seed, tools=tools)
-                lifts.append((settled, finish(settled, recipe, seed=seed, prior=prior, tools=tools)))
-            except OptimizationFailed:
-                if not lifts and number == question.best_of - 1:
-                    raise
-        if len(lifts) == 1:
-            return lifts[0]
-        return lifts[best([judged(asset, self._models.clip) for _, asset in lifts])]
 
 
 def strip(asset: Asset | None, exam: Exam) -> UInt8:

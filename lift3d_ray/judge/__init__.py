@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lift3d_ray.judge.judgement import best, judged
+from lift3d_ray.judge.judgement import ELEVATION_DEG, agreement_with_words, best, judged
 
-__all__ = ["best", "judged"]
+__all__ = ["ELEVATION_DEG", "agreement_with_words", "best", "judged"]

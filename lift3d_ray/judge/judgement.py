@@ -21,12 +21,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lift3d_ray.cameras import wrap_deg
 from lift3d_ray.conditioning.caption import split_view
-from lift3d_ray.conditioning.prompts import view_prompts
+from lift3d_ray.conditioning.prompts import View, view_prompts
 from lift3d_ray.models.roles import ImageTextEncoder
-from lift3d_ray.types import Asset, Candidate, UInt8
+from lift3d_ray.types import Asset, Candidate, Float32, UInt8
 
 VIEWS = 8
 """Views that are judged, evenly over the turn, the photo's side first."""
@@ -35,7 +36,7 @@ FIT_UNIT_DB = 0.2
 COSINE_UNIT = 0.0025
 JANUS_UNIT = 0.01
 
-_ELEVATION_DEG = 15.0
+ELEVATION_DEG = 15.0
 _QUARTER_DEG = 90.0
 
 
@@ -50,12 +51,10 @@ def judged(asset: Asset, encoder: ImageTextEncoder) -> Candidate:
     seen_VD = encoder.encode_images(views_VHWC)
     photo_D = encoder.encode_images(asset.perception.subject.over(1.0)[None])[0]
     caption, side = split_view(asset.perception.caption)
-    prompts = view_prompts(caption, azimuth_deg_V, np.full(len(azimuth_deg_V), _ELEVATION_DEG), reference_view=side)
-    said_VD = encoder.encode_texts(prompts.prompts)
     turned_V = np.abs(wrap_deg(azimuth_deg_V))
     fit = asset.metrics["reference_psnr"]
     likeness = float((seen_VD @ photo_D)[turned_V <= _QUARTER_DEG].mean())
-    words = float((seen_VD * said_VD).sum(axis=1).mean())
+    words = agreement_with_words(seen_VD, azimuth_deg_V, caption, side, encoder)
     janus = float((seen_VD @ seen_VD[0])[turned_V > _QUARTER_DEG].mean())
     return Candidate(
         seed=asset.seed,
@@ -65,6 +64,23 @@ def judged(asset: Asset, encoder: ImageTextEncoder) -> Candidate:
         janus=janus,
         score=fit / FIT_UNIT_DB + (likeness + words) / COSINE_UNIT - janus / JANUS_UNIT,
     )
+
+
+def agreement_with_words(
+    seen_VD: Float32, azimuth_deg_V: ArrayLike, caption: str, side: View | None, encoder: ImageTextEncoder
+) -> float:
+    """Mean cosine between views from ``ELEVATION_DEG`` above the horizon and the caption said of each view.
+
+    Args:
+        seen_VD: (V, D) unit vectors of the views.
+        azimuth_deg_V: (V,) where they look from, degrees.
+        caption: without a view phrase.
+        side: which side of the thing azimuth 0 shows, or None.
+        encoder: CLIP or alike.
+    """
+    elevation_deg_V = np.full(len(seen_VD), ELEVATION_DEG)
+    prompts = view_prompts(caption, azimuth_deg_V, elevation_deg_V, reference_view=side)
+    return float((seen_VD * encoder.encode_texts(prompts.prompts)).sum(axis=1).mean())
 
 
 def best(candidates: Sequence[Candidate]) -> int:

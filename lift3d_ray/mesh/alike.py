@@ -9,13 +9,12 @@ Shape suffixes: N vertices, K hidden ones, D numbers that tell places apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoPaint, PhotoView, photo_weights, smoothstep
+from lift3d_ray.mesh.photo_view import smoothstep
 from lift3d_ray.types import Float32, Mesh
 
 _SEEN, _HIDDEN = 0.8, 0.999
@@ -30,18 +29,14 @@ _CONTRADICTION = (0.35, 0.6)
 """The same for the distance, in sRGB, of their colour from the field's."""
 
 
-def color_by_likeness(
-    mesh: Mesh, views: Sequence[PhotoView], spread: float, paint: PhotoPaint = DEFAULT_PAINT
-) -> Mesh:
+def color_by_likeness(mesh: Mesh, weight_N: Float32, spread: float) -> Mesh:
     """The mesh with colours of seen places on the hidden ones that are like them.
 
     Args:
         mesh: with the photos laid on.
-        views: the photos.
+        weight_N: (N,) in [0, 1] how far each vertex is seen by one of them (``photo_weights``).
         spread: root mean square deviation of the likest places' colours, in sRGB, at which they say nothing any more.
-        paint: how the photos were laid on.
     """
-    weight_N = np.max([photo_weights(mesh, view, paint) for view in views], axis=0)
     seen_N, hidden_N = weight_N > _SEEN, weight_N < _HIDDEN
     if seen_N.sum() < _FEWEST or not hidden_N.any():
         return mesh

@@ -53,9 +53,10 @@ def color_mesh(
     for shown in views:
         mesh = refine_seen(mesh, shown, paint)
     mesh = replace(mesh, colors_N3=_field_colors(color_at, mesh.vertices_N3))
-    for shown in reversed(views):
-        mesh = project_photo(mesh, shown, paint)
-    return color_by_likeness(mesh, views, likeness, paint) if likeness else mesh
+    weights = [photo_weights(mesh, shown, paint) for shown in views]
+    for shown, weight_N in reversed(list(zip(views, weights, strict=True))):
+        mesh = _laid_on(mesh, shown, weight_N, paint)
+    return color_by_likeness(mesh, np.max(weights, axis=0), likeness) if likeness else mesh
 
 
 def paint_field(vertices_N3: Float32, faces_F3: Int32, color_at: ColorAt) -> Mesh:
@@ -70,7 +71,11 @@ def paint_field(vertices_N3: Float32, faces_F3: Int32, color_at: ColorAt) -> Mes
 
 def project_photo(mesh: Mesh, view: PhotoView, paint: PhotoPaint = DEFAULT_PAINT) -> Mesh:
     """The mesh with the photo's colours blended over its own by ``photo_weights``."""
-    weight = photo_weights(mesh, view, paint)[:, None]
+    return _laid_on(mesh, view, photo_weights(mesh, view, paint), paint)
+
+
+def _laid_on(mesh: Mesh, view: PhotoView, weight_N: Float32, paint: PhotoPaint) -> Mesh:
+    weight = weight_N[:, None]
     seen = sample(clean_rim(view.subject, paint.rim), view.project(mesh.vertices_N3)[0])
     return replace(mesh, colors_N3=(mesh.colors_N3 * (1 - weight) + seen * weight).astype(np.float32))
 

@@ -5,7 +5,7 @@ a vertical plane of symmetry, the photo's mirror image is a second photo, taken 
 takes its pixels, as what the photo sees takes the photo's. Symmetry has served single views since Thrun and Wegbreit
 2005 ("Shape from symmetry"); neither Make-It-3D nor Anything-3D uses it.
 
-Shape suffixes: N points, C candidates.
+Shape suffix: N points.
 """
 
 from __future__ import annotations

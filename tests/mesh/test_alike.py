@@ -41,7 +41,7 @@ def shown(truth: Mesh) -> tuple[Mesh, PhotoView, Bool]:
 def test_bands_go_round_what_is_turned() -> None:
     mesh, view, behind = shown(ball(0.7, banded))
     clear = behind & (np.abs(np.abs(mesh.vertices_N3[:, 1]) - 0.2) > 0.05)
-    filled = color_by_likeness(mesh, [view], 0.2)
+    filled = color_by_likeness(mesh, photo_weights(mesh, view), 0.2)
     assert filled.colors_N3[clear] == pytest.approx(banded(mesh.vertices_N3)[clear], abs=0.03)
     assert mesh.colors_N3[clear] == pytest.approx(GREY, abs=1e-6)
     assert np.array_equal(filled.vertices_N3, mesh.vertices_N3)
@@ -49,18 +49,19 @@ def test_bands_go_round_what_is_turned() -> None:
 
 def test_where_what_is_seen_disagrees_nothing_is_said() -> None:
     mesh, view, behind = shown(ball(0.7, checked))
-    filled = color_by_likeness(mesh, [view], 0.2)
+    filled = color_by_likeness(mesh, photo_weights(mesh, view), 0.2)
     assert filled.colors_N3[behind] == pytest.approx(GREY, abs=0.02)
 
 
 def test_what_contradicts_the_field_is_not_believed() -> None:
     mesh, view, behind = shown(ball(0.7, white))
-    filled = color_by_likeness(mesh, [view], 0.2)
+    filled = color_by_likeness(mesh, photo_weights(mesh, view), 0.2)
     assert filled.colors_N3[behind] == pytest.approx(GREY, abs=0.02)
 
 
 def test_what_the_photo_sees_stays_as_it_is() -> None:
     mesh, view, _ = shown(ball(0.7, banded))
-    front = photo_weights(mesh, view) > 0.999
+    weight = photo_weights(mesh, view)
+    front = weight > 0.999
     assert front.sum() > 500
-    assert np.array_equal(color_by_likeness(mesh, [view], 0.2).colors_N3[front], mesh.colors_N3[front])
+    assert np.array_equal(color_by_likeness(mesh, weight, 0.2).colors_N3[front], mesh.colors_N3[front])
