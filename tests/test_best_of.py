@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,10 +12,10 @@ import pytest
 
 import lift3d_ray.best_of
 from lift3d_ray.best_of import lift_best, optimize_best
-from lift3d_ray.errors import ConfigError, OptimizationFailed
-from lift3d_ray.lifting import SceneTools, fit_prepared, optimize
+from lift3d_ray.errors import ConfigError, OptimizationFailed, PriorError
+from lift3d_ray.lifting import SceneTools, fit_prepared, optimize, set_scene
 from lift3d_ray.recipes import PoseConfig, Quality, Recipe, make_it_3d
-from lift3d_ray.types import Candidate, Float32, Perception, Progress, UInt8
+from lift3d_ray.types import Candidate, Float32, NoisePrediction, NoiseQuery, Perception, Progress, UInt8
 from tests.scenes import SCHEDULE, PixelCodec, ToyPrior, toy_perception
 
 TOOLS = SceneTools(codec=cast(Any, PixelCodec()), schedule=SCHEDULE, has_view_prior=True)
@@ -80,6 +81,73 @@ def test_every_seed_is_judged_over_one_pose_and_the_same_call_keeps_the_same(
     # The first seed's lift is what it is alone, whatever comes after it.
     plain = optimize(perception, prior, quick(), seed=5, tools=TOOLS)
     assert first.candidates[0].fit_db == plain.metrics["reference_psnr"]
+
+
+@pytest.fixture
+def pose_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[ToyPrior], None]:
+    """Lets another prior than the lifts' find the pose, which is found once and by one thread."""
+
+    def patch(prior: ToyPrior) -> None:
+        def prepared(perception: Perception, _: object, *given: Any, **said: Any) -> Any:
+            return set_scene(perception, prior, *given, **said)
+
+        monkeypatch.setattr(lift3d_ray.best_of, "set_scene", prepared)
+
+    return patch
+
+
+class TogetherPrior:
+    """A toy prior that answers only when two lifts ask at once."""
+
+    def __init__(self, prior: ToyPrior) -> None:
+        self._prior, self._both = prior, threading.Barrier(2, timeout=60)
+
+    def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+        """The toy's answer, once another thread has asked too."""
+        self._both.wait()
+        return self._prior.predict_noise(query)
+
+
+def test_seeds_side_by_side_ask_the_prior_at_once_and_give_the_same_asset(
+    scene: tuple[Perception, ToyPrior], pose_from: Callable[[ToyPrior], None]
+) -> None:
+    perception, prior = scene
+    told: list[tuple[str, int]] = []
+    one_by_one = optimize_best(perception, prior, Encoder(), quick(), seeds=[5, 6], tools=TOOLS)
+    pose_from(prior)
+    at_once = optimize_best(
+        perception,
+        TogetherPrior(prior),
+        Encoder(),
+        quick(),
+        seeds=[5, 6],
+        tools=TOOLS,
+        side_by_side=2,
+        report=lambda progress: told.append((progress.stage, progress.step)),
+    )
+    assert at_once.candidates == one_by_one.candidates
+    np.testing.assert_array_equal(at_once.mesh.vertices_N3, one_by_one.mesh.vertices_N3)
+    np.testing.assert_array_equal(at_once.mesh.colors_N3, one_by_one.mesh.colors_N3)
+    # One lift is told of at a time: the second only once the first has ended.
+    numbers = [stage.rpartition(" ")[2] for stage, _ in told if "/" in stage]
+    assert numbers == sorted(numbers)
+    assert numbers[0] == "1/2"
+
+
+def test_a_prior_that_fails_ends_all_seeds_side_by_side(
+    scene: tuple[Perception, ToyPrior], pose_from: Callable[[ToyPrior], None]
+) -> None:
+    perception, prior = scene
+
+    class Broken:
+        def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
+            raise PriorError("the prior is gone")
+
+    pose_from(prior)
+    with pytest.raises(PriorError, match="is gone"):
+        optimize_best(perception, Broken(), Encoder(), quick(), seeds=[5, 6, 7], tools=TOOLS, side_by_side=2)
+    with pytest.raises(ConfigError, match="one lift at once"):
+        optimize_best(perception, prior, Encoder(), quick(), seeds=[5], tools=TOOLS, side_by_side=0)
 
 
 def test_the_kept_asset_is_the_judged_one(scene: tuple[Perception, ToyPrior], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,13 +95,17 @@ def open_optimize(context: RunContext, share: Share) -> Optimize:
     tools = load_tools(load_bundle(context.bundle), recipe=context.recipe, device=device)
     prior = connect_prior(context.app_name)
     encoder = connect(context.app_name).clip if context.best_of > 1 else None
+    # On CPUs one lift for every thread, and one that waits for the prior meanwhile; a GPU has room for all.
+    side_by_side = context.best_of if device == "cuda" else share.threads + 1
 
     def optimize_scene(perceived: Perceived, *, seed: int, report: Report) -> Asset:
         seen, recipe = perceived.perception, context.recipe
         if encoder is None:
             return optimize(seen, prior, recipe, seed=seed, tools=tools, report=report)
         seeds = candidate_seeds(seed, context.best_of)
-        return optimize_best(seen, prior, encoder, recipe, seeds=seeds, tools=tools, report=report)
+        return optimize_best(
+            seen, prior, encoder, recipe, seeds=seeds, tools=tools, side_by_side=side_by_side, report=report
+        )
 
     return optimize_scene
 

@@ -78,7 +78,7 @@ def submit(
         bundle: name or folder of the model bundle.
         seed: seed of the run; every picture derives its own from it.
         selection: what to lift of each picture; ``EVERY`` makes every thing in it a row of its own.
-        best_of: lift each picture under so many seeds, one after another in its optimizer, and keep the best.
+        best_of: lift each picture under so many seeds, side by side in its optimizer, and keep the best.
         prompts: a text file, by path or URI, with one prompt a line, from each of which a picture is drawn and lifted.
         retry_failed: lift again what failed because of the picture itself. Other failures are always tried again.
         dry_run: only say what there is to do.
