@@ -341,6 +341,7 @@ class MeshConfig:
         smooth_iterations: Taubin smoothing passes.
         symmetry: how far, on the mean and in world units, the surface may lie from its mirror image for the photo's
             mirror image to be laid on what the photo does not see; 0 = never.
+        mirror_solid: where that is so, what the photo hides of the solid has also what its mirror image shows there.
         likeness: how far, root mean square in sRGB, the colours of seen places may differ from one another to stand for
             hidden places as high, as far from the axis and facing alike; 0 = never.
         points: surface points of the cloud.
@@ -354,6 +355,7 @@ class MeshConfig:
     blur_voxels: float = 0.7
     smooth_iterations: int = 6
     symmetry: float = 0.05
+    mirror_solid: bool = True
     likeness: float = 0.2
     points: int = 20000
     turntable_frames: int = 36

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from lift3d_ray.cameras import CANONICAL, DEFAULT_FOVY_DEG, Framing, focal_px, project
 from lift3d_ray.errors import ConfigError
-from lift3d_ray.mesh.geometry import unit
+from lift3d_ray.mesh.geometry import Int32, unit
 from lift3d_ray.mesh.rasterize import cast, drawn_faces
 from lift3d_ray.types import Float32, Mesh, Subject
 
@@ -103,7 +103,8 @@ def place_weights(
     xy_px, depth = view.project(xyz_N3)
     toward = view.c2w_44[:3, 3] - xyz_N3
     facing = np.asarray(np.einsum("ni,ni->n", normals_N3, unit(toward)), dtype=np.float32)
-    reach = _nearest_around(_depth_picture(mesh, view), xy_px) + _tolerance(mesh, depth / view.focal_px, facing)
+    front = depth_picture(mesh.vertices_N3, mesh.faces_F3, view)
+    reach = _nearest_around(front, xy_px) + _tolerance(mesh, depth / view.focal_px, facing)
     outside_px = distance_transform_edt(np.pad(view.subject.alpha_HW <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
     beyond = sample(outside_px.astype(np.float32)[..., None], xy_px)[:, 0] / size
     facing_share, outside_share = smoothstep(facing, *paint.grazing_cos), smoothstep(beyond, 0.0, paint.rim)
@@ -144,11 +145,11 @@ def sample(picture_HWC: Float32, xy_px_N2: Float32) -> Float32:
     return np.asarray(top * (1 - down) + bottom * down, dtype=np.float32)
 
 
-def _depth_picture(mesh: Mesh, view: PhotoView) -> Float32:
-    """(S, S) float32 depth of the nearest surface; infinite where there is none."""
+def depth_picture(vertices_N3: Float32, faces_F3: Int32, view: PhotoView) -> Float32:
+    """(S, S) float32 z-depth, as the photo would show it, of the nearest surface; infinite where there is none."""
     hits = cast(
-        mesh.vertices_N3,
-        drawn_faces(mesh.faces_F3),
+        vertices_N3,
+        drawn_faces(faces_F3),
         view.c2w_44[None],
         size=view.size_px,
         fovy_deg=view.fovy_deg,
