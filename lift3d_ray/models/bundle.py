@@ -43,7 +43,16 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose", "coarse", "point_cloud")
+OPTIONAL_ROLES = (
+    "view_unet",
+    "image_encoder",
+    "controlnet",
+    "pose",
+    "coarse",
+    "point_cloud",
+    "point_upsampler",
+    "point_clip",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
