@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lift3d_ray.cli.offline import hubs_switched_off, offline
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality, Recipe, by_name
 
@@ -32,7 +34,39 @@ Settings = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
+WEIGHTS_HELP = "Where pulled models lie; by default LIFT3D_WEIGHTS, else ~/.cache/lift3d-ray."
+Weights = Annotated[
+    Path | None, typer.Option("--weights", metavar="DIR", envvar="LIFT3D_WEIGHTS", help=WEIGHTS_HELP)
+]
+MixedModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="ROLE=NAME", help="Another published model in a role of the bundle, or none; more than once."
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
+
+
+
+def _promise(context: typer.Context, given: bool) -> bool:
+    if given:
+        context.with_resource(offline())
+    return given
+
+
+def _switch_off_hubs(context: typer.Context, given: bool) -> bool:
+    if given:
+        context.with_resource(hubs_switched_off())
+    return given
+
+
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=_promise, help="Connect to nothing: whatever tries is stopped.")
+]
+RunOffline = Annotated[
+    bool,
+    typer.Option("--offline", callback=_switch_off_hubs, help="No process of the run asks a model hub for anything."),
+]
 
 AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
@@ -53,6 +87,13 @@ def chosen_recipe(
 
         plain = words_recipe(plain)
     return with_settings(plain, settings or ())
+
+
+def chosen_bundle(name: str, models: list[str] | None, weights: Path | None) -> str:
+    """The bundle in one word, with other models in some roles, for this process and the others of its command."""
+    from lift3d_ray.models.reference import reference
+
+    return reference(name, models or (), weights)
 
 
 def said(select: str) -> Selection:

@@ -10,8 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lift3d_ray.devices import check_device
 from lift3d_ray.errors import BundleError
@@ -100,27 +101,34 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest."""
-        return _digest(self.folder)
+        """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest.
+
+        What was pulled is taken at the word of ``pulled.json``: those are gigabytes, and were digested when they came.
+        """
+        from lift3d_ray.models.reference import recorded_digests
+
+        if all(where.is_relative_to(self.folder) for _, where in self.roles):
+            return _digest(self.folder)
+        facts: list[object] = [self.image_size, self.latent_pack]
+        facts += [[role, recorded_digests(where) or _digest(where)] for role, where in self.roles]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
-    """Open a bundle: ``toybox``, or the path of a folder with a ``bundle.json``.
+    """Open a bundle.
+
+    Args:
+        name_or_path: ``toybox``; a published bundle that was pulled, such as ``sd15``; one with other models in some
+            roles (``reference``); or the path of a folder with a ``bundle.json``.
 
     Raises:
-        BundleError: no such bundle, or its ``bundle.json`` is not complete.
+        BundleError: no such bundle, its ``bundle.json`` is not complete, or what was pulled is not whole.
     """
-    embedded = BUNDLES_FOLDER / str(name_or_path)
-    folder = embedded if (embedded / "bundle.json").exists() else Path(name_or_path)
-    if not (folder / "bundle.json").exists():
-        known = sorted(p.parent.name for p in BUNDLES_FOLDER.glob("*/bundle.json"))
-        raise BundleError(
-            f"{str(name_or_path)!r} is neither an embedded bundle ({', '.join(known)}) "
-            "nor a folder with a bundle.json: check the name or the path"
-        )
-    facts = read_config(folder, "bundle.json")
+    from lift3d_ray.models.reference import check_whole
+
+    folder, facts = _described(str(name_or_path))
     try:
-        roles = {str(role): folder / str(where) for role, where in facts["roles"].items()}
+        roles = {str(role): Path(normpath(folder / str(where))) for role, where in facts["roles"].items()}
         bundle = Bundle(
             name=str(facts["name"]),
             folder=folder,
@@ -131,7 +139,26 @@ def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{folder / 'bundle.json'} lacks or garbles {error}: see docs on bundles") from error
     _check_roles(bundle, roles)
+    check_whole(roles.values())
     return bundle
+
+
+def _described(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """A bundle's folder and what its ``bundle.json`` says, or would say."""
+    from lift3d_ray.models.catalog import bundle_specs
+    from lift3d_ray.models.reference import published_facts
+
+    for folder in (BUNDLES_FOLDER / name_or_path, Path(name_or_path)):
+        if (folder / "bundle.json").exists():
+            return folder, read_config(folder, "bundle.json")
+    described = published_facts(name_or_path, _described)
+    if described is not None:
+        return described
+    known = sorted(p.parent.name for p in BUNDLES_FOLDER.glob("*/bundle.json"))
+    raise BundleError(
+        f"{name_or_path!r} is neither an embedded bundle ({', '.join(known)}) nor a folder with a bundle.json, "
+        f"and not published either ({', '.join(bundle_specs())}): check the name or the path"
+    )
 
 
 def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
