@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +75,32 @@ def pull_models(
         print(f"{len(entries)} models are whole in {folder}")
         for spec, bundle in zip(specs, written, strict=True):
             print(f"{spec.name}: {bundle}")
+
+
+@app.command("check")
+def check(
+    bundle: BundleName = "toybox",
+    weights: options.Weights = None,
+    models: options.MixedModels = None,
+    forward: Annotated[bool, typer.Option("--forward/--no-forward", help="Ask every model once.")] = True,
+    device: options.Device = "cpu",
+    offline: options.Offline = False,
+) -> None:
+    """Open every file of a bundle, compare names, shapes and digests with what is wanted, and ask every model once."""
+    from lift3d_ray.devices import check_device
+    from lift3d_ray.models.bundle import load_bundle
+    from lift3d_ray.models.checking import check_files, check_forward
+
+    check_device(device)
+    opened = load_bundle(options.chosen_bundle(bundle, models, weights))
+    faults = 0
+    for finding in itertools.chain(check_files(opened), check_forward(opened, device=device) if forward else ()):
+        faults += finding.fault is not None
+        said = finding.detail if finding.fault is None else f"FAULT {finding.fault}"
+        print(f"{finding.role:14s} {finding.subject}: {said}", flush=True)
+    print(f"{opened.name}: {f'{faults} faults' if faults else 'as it should be'}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.command("card")

@@ -186,8 +186,6 @@ def _teller(entry: ModelEntry, file: RemoteFile, weights: Path, watch: Watch) ->
 def _finish(entry: ModelEntry, weights: Path, fetched: Iterable[FetchedFile]) -> None:
     """Write what there is now, last and at once: a folder with ``pulled.json`` is whole."""
     folder = entry_folder(weights, entry)
-    for part in entry.parts:
-        _add_configurations(entry.config_folder(part.role), folder / part.folder)
     revision = entry.source.revision if isinstance(entry.source, HubSource) else None
     facts = {
         "entry": entry.name,
@@ -201,14 +199,6 @@ def _finish(entry: ModelEntry, weights: Path, fetched: Iterable[FetchedFile]) ->
         },
     }
     write_json(folder / PULLED, facts)
-
-
-def _add_configurations(source: Path, target: Path) -> None:
-    """Copy what the publisher's files leave out: the configuration of a bare weight file."""
-    for path in sorted(source.glob("*.json")):
-        if path.name != "model.json" and not (target / path.name).exists():
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / path.name)
 
 
 def write_bundle(spec: BundleSpec, weights: Path) -> Path:

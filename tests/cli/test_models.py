@@ -80,3 +80,18 @@ def test_a_pull_that_cannot_reach_anything_says_what_goes_where(
         assert main(["models", "pull", "small-sam", "--to", str(tmp_path), "--offline"]) == 2
         assert shelf.asked == []
         assert f"-> {tmp_path}/models/small-sam/sam_small.pth" in capsys.readouterr().err
+
+
+def test_a_bundle_is_checked_a_line_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "check", "--no-forward", "--offline"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("segmenter ") and line.endswith("6.3 MB, 310 tensors, float16") for line in out)
+    assert out[-1] == "toybox: as it should be"
+
+
+def test_a_fault_is_a_failure(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "check", str(shelf), "--no-forward"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert any("FAULT" in line and str(shelf / "segmenter" / "weights.safetensors") in line for line in out)
+    assert out[-1].startswith("small: ")
+    assert out[-1].endswith(" faults")
