@@ -267,8 +267,11 @@ def load_point_cloud(bundle: Bundle, *, device: str = "cpu") -> PointESampler | 
     from lift3d_ray.models.point_e import loading
 
     folder = bundle.optional_path("point_cloud")
-    clip = bundle.optional_path("image_encoder") or bundle.path("clip")
-    return None if folder is None else loading.load_point_cloud(folder, clip=clip, device=device)
+    if folder is None:
+        return None
+    clip = bundle.optional_path("point_clip") or bundle.optional_path("image_encoder") or bundle.path("clip")
+    upsampler = bundle.optional_path("point_upsampler")
+    return loading.load_point_cloud(folder, clip=clip, upsampler=upsampler, device=device)
 
 
 def load_image_encoder(bundle: Bundle, *, device: str = "cpu") -> ImageEncoder | None:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from lift3d_ray.errors import BundleError
+from lift3d_ray.models.clip import TOKENIZER_FILES
 from lift3d_ray.models.files import load_pretrained
+from lift3d_ray.models.processors import load_tokenizer
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 from lift3d_ray.models.text_embedder import TextEmbedder
 from lift3d_ray.models.view_conditioning import POSITION_FEATURES, unet_inputs
@@ -242,11 +244,9 @@ def load_prior(
     from diffusers import ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    try:
-        tokens = CLIPTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{tokenizer} holds no usable CLIP tokenizer: {error}") from error
     encoder = load_pretrained(CLIPTextModel, text_encoder).to(device, dtype)
+    vocab_size = int(encoder.config.vocab_size)
+    tokens = load_tokenizer(CLIPTokenizer, tokenizer, files=TOKENIZER_FILES, vocab_size=vocab_size)
 
     def place(model_class: Any, folder: Path | None) -> Any:
         return None if folder is None else load_pretrained(model_class, folder).to(device, dtype)
