@@ -62,10 +62,10 @@ def transformers_config(model_class: Any, folder: Path) -> Any:
 
 def _transformer(role: str) -> Callable[[Path], nn.Module]:
     def build(folder: Path) -> nn.Module:
-        from lift3d_ray.models.conv_vision import with_conv_tower
+        from lift3d_ray.models.conv_vision import class_of_folder
 
         model_class = transformers_class(role, folder)
-        built: nn.Module = with_conv_tower(model_class)(transformers_config(model_class, folder))
+        built: nn.Module = class_of_folder(model_class, folder)(transformers_config(model_class, folder))
         return built
 
     return build
@@ -105,12 +105,11 @@ def _coarse(folder: Path) -> nn.Module:
 
 
 def _points(folder: Path) -> nn.Module:
-    from lift3d_ray.models.point_e.transformer import Condition, PointTransformer, PointTransformerConfig
+    from lift3d_ray.models.point_e.loading import network_config
+    from lift3d_ray.models.point_e.transformer import PointTransformer
 
     facts = read_config(folder)
-    sizes = _arguments(facts.get("network", facts))
-    config = PointTransformerConfig(**{**sizes, "condition": Condition(sizes["condition"])})
-    return PointTransformer(config, device="meta")
+    return PointTransformer(network_config(facts.get("network", facts)), device="meta")
 
 
 def _arguments(facts: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lift3d_ray.models.blueprints import WITHOUT_WEIGHTS, empty_model, transform
 from lift3d_ray.models.bundle import Bundle
 from lift3d_ray.models.catalog import ModelEntry, model_entry
 from lift3d_ray.models.download import file_sha256
-from lift3d_ray.models.files import read_config
+from lift3d_ray.models.files import HALVES, read_config, read_weights
 from lift3d_ray.models.weights import PULLED, home_of, pulled_facts
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
@@ -149,20 +149,9 @@ _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat
 
 
 def _pickle_header(path: Path) -> dict[str, TensorFact]:
-    import pickle
-    import zipfile
-
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise BundleError(
-            f"{path} has {path.stat().st_size} bytes and is no whole file of plain tensors ({error}): fetch it again"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise BundleError(f"{path} holds a {type(state).__name__}, wanted named tensors")
     return {
         str(name): TensorFact(file=path, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
-        for name, value in state.items()
+        for name, value in read_weights(path).items()
     }
 
 
@@ -198,7 +187,7 @@ def _entry_of(folder: Path) -> ModelEntry | None:
 
 def _used(tensors: Mapping[str, TensorFact]) -> dict[str, TensorFact]:
     """Whole weights where they lie beside halves of the same."""
-    whole = {name: fact for name, fact in tensors.items() if ".fp16." not in fact.file.name}
+    whole = {name: fact for name, fact in tensors.items() if f".{HALVES}." not in fact.file.name}
     return whole or dict(tensors)
 
 
@@ -247,16 +236,16 @@ def _as_transformers_sees(
     role: str, model_class: Any, folder: Path, tensors: Mapping[str, TensorFact]
 ) -> list[str]:
     """The same by transformers' own loading, which knows older names, over stand-ins that take no memory."""
-    from lift3d_ray.models.conv_vision import with_conv_tower
+    from lift3d_ray.models.conv_vision import class_of_folder
     from lift3d_ray.models.depth import UNUSED_IN_DPT
-    from lift3d_ray.models.image_encoder import OTHER_HALF
+    from lift3d_ray.models.image_encoder import picture_half
 
     stand_ins = {name: torch.zeros(()).expand(fact.shape) for name, fact in tensors.items()}
-    towered = with_conv_tower(model_class)
+    loading_class = class_of_folder(model_class, folder)
     if role in ("image_encoder", "point_clip"):
-        towered._keys_to_ignore_on_load_unexpected = list(OTHER_HALF)
+        loading_class = picture_half(loading_class)
     try:
-        _, info = towered.from_pretrained(
+        _, info = loading_class.from_pretrained(
             None,
             config=transformers_config(model_class, folder),
             state_dict=stand_ins,

@@ -79,13 +79,13 @@ def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = t
     """
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
-    model = load_pretrained(_picture_half(class_of_folder(CLIPVisionModel, folder)), folder)
+    model = load_pretrained(picture_half(class_of_folder(CLIPVisionModel, folder)), folder)
     processor = load_image_processor(CLIPImageProcessor, folder)
     return ImageEncoder(model.to(device=device, dtype=dtype), processor)
 
 
 @cache
-def _picture_half(model_class: Any) -> Any:
+def picture_half(model_class: Any) -> Any:
     """The class, content with a folder that holds a whole CLIP."""
 
     class Half(model_class):  # type: ignore[misc]

@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lift3d_ray.models.bundle import Bundle, load_bundle
-from lift3d_ray.models.catalog import model_entry
+from lift3d_ray.models.catalog import bundle_spec, mixed, model_entry
 from lift3d_ray.models.checking import Finding, check_files, check_forward
 from lift3d_ray.models.segmenter import SamConfig, build_sam
 from lift3d_ray.models.weights import pull
 from tests.models.file_server import Shelf
+from tests.models.published.copies import write_bundle
 from tests.models.small_catalog import small_catalog
 
 UNET = "diffusion_pytorch_model.safetensors"
@@ -170,6 +171,14 @@ def test_older_names_of_an_autoencoder_are_known(tmp_path: Path) -> None:
     assert "encoder.mid_block.attentions.0.to_q.bias is missing" in faults(only("vae", tmp_path / "vae"))[0]
 
 
+def test_a_reduced_copy_of_a_published_bundle_is_as_it_should_be(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path, mixed(bundle_spec("sd15"), {"captioner": "blip2-opt-2.7b"}))
+    bundle = load_bundle(folder)
+    assert faults(bundle) == []
+    found = {finding.role: finding.fault for finding in check_forward(bundle)}
+    assert found == dict.fromkeys(["segmenter", "captioner", "depth", "clip", "vae", "unet", "point_cloud"])
+
+
 SMALL = SamConfig(
     image_size=64, encoder_dim=32, encoder_depth=2, encoder_heads=2, global_attention=(1,), prompt_dim=32,
     window_size=2, decoder_mlp_dim=32, iou_dim=32,
@@ -196,6 +205,7 @@ def pulled_sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
 def test_a_pulled_file_is_compared_with_the_official_sizes(pulled_sam: tuple[Shelf, Path]) -> None:
     folder = pull([model_entry("small-sam")], pulled_sam[1])[0]
     assert faults(only("segmenter", folder)) == []
+    assert [finding.fault for finding in check_forward(only("segmenter", folder))] == [None]
 
 
 def test_another_model_under_its_name_is_found(pulled_sam: tuple[Shelf, Path], tmp_path: Path) -> None:
@@ -234,5 +244,5 @@ def test_a_file_that_carries_code_is_refused_and_nothing_runs(
     (tmp_path / "segmenter").mkdir()
     (tmp_path / "segmenter" / "sam.pth").write_bytes(pickle.dumps({"weight": _Runs()}, protocol=2))
     found: list[Finding] = list(check_files(only("segmenter", tmp_path / "segmenter")))
-    assert "is no whole file of plain tensors" in str(found[0].fault)
+    assert "is damaged or not a weight file" in str(found[0].fault)
     assert not (tmp_path / "ran").exists()
