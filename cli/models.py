@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import itertools
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lift3d_ray.cli import options
-from lift3d_ray.errors import BundleError
+from lift3d_ray.errors import BundleError, ClusterError
+from lift3d_ray.recipes import Quality
+
+
+class Precision(StrEnum):
+    """Of weights and passes on a device."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
 
 CARD = "README.md"
 
@@ -101,6 +112,38 @@ def check(
     print(f"{opened.name}: {f'{faults} faults' if faults else 'as it should be'}")
     if faults:
         raise typer.Exit(1)
+
+
+@app.command("plan")
+def plan(
+    gpus: Annotated[str, typer.Option("--gpus", metavar="GIB,...", help="Memory of every GPU, such as 24,24,16.")],
+    bundle: BundleName = "toybox",
+    models: options.MixedModels = None,
+    recipe: options.RecipeName = "make-it-3d",
+    quality: options.QualityName = Quality.STANDARD,
+    settings: options.Settings = None,
+    dtype: Annotated[Precision, typer.Option("--dtype", help="Of the shared models.")] = Precision.FLOAT16,
+    weights: options.Weights = None,
+    offline: options.Offline = False,
+) -> None:
+    """Say what a bundle, pulled or not, needs of GPUs under a recipe, and what fits where, before anything starts."""
+    chosen = options.chosen_recipe(recipe, quality, settings)
+
+    import torch
+
+    from lift3d_ray.models.plan import in_words, most_scenes, place, plan_actors, planned_roles, read_gpus
+    from lift3d_ray.models.reference import read_choices
+
+    sizes = read_gpus(gpus)
+    planned = planned_roles(bundle, read_choices(models or ()))
+    shared, optimizer = plan_actors(planned, chosen, getattr(torch, dtype.value))
+    print(f"{planned.name}, {chosen.name} {chosen.quality.value}, shared models in {dtype.value}")
+    try:
+        placed = place(shared, optimizer, sizes, scenes=most_scenes(chosen))
+    except ClusterError:
+        print("\n".join(in_words(shared, optimizer, ())))
+        raise
+    print("\n".join(in_words(shared, optimizer, placed)))
 
 
 @app.command("card")

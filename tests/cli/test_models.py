@@ -95,3 +95,16 @@ def test_a_fault_is_a_failure(shelf: Path, capsys: pytest.CaptureFixture[str]) -
     assert any("FAULT" in line and str(shelf / "segmenter" / "weights.safetensors") in line for line in out)
     assert out[-1].startswith("small: ")
     assert out[-1].endswith(" faults")
+
+
+def test_a_plan_says_what_fits_where(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["models", "plan", "toybox", "--set", "optimize.views=2", "--dtype", "float32"]
+    assert main([*settings, "--gpus", "8,4"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("toybox, make-it-3d standard, shared models in float32\n")
+    assert "  unet           toybox " in out
+    assert "GPU 0, 7.60 GiB usable: perception, prior, " in out
+    assert main([*settings, "--gpus", "1"]) == 1
+    said = capsys.readouterr()
+    assert "optimizer: 0." in said.out
+    assert "GiB wanted, 0.95 = 0.95 GiB usable" in said.err
