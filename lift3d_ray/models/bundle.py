@@ -94,6 +94,17 @@ class Bundle:
         return self.optional_path("view_unet") is not None
 
     @property
+    def takes_depth(self) -> bool:
+        """Whether the text prior must be told depth: it has channels for it beside the latents'."""
+        unet = read_config(self.path("unet"))
+        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+
+    @property
+    def has_depth_prior(self) -> bool:
+        """Whether depth can condition the prior."""
+        return self.optional_path("controlnet") is not None or self.takes_depth
+
+    @property
     def has_point_cloud(self) -> bool:
         """Whether the subject's surface can be guessed as points."""
         return self.optional_path("point_cloud") is not None
@@ -101,7 +112,8 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest."""
-        return _digest(self.folder)
+        shared = {folder for _, folder in self.roles if not folder.resolve().is_relative_to(self.folder.resolve())}
+        return _digest(self.folder, tuple(sorted(shared)))
 
 
 def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
@@ -146,9 +158,13 @@ def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
 
 
 @lru_cache(maxsize=8)
-def _digest(folder: Path) -> str:
+def _digest(home: Path, shared: tuple[Path, ...] = ()) -> str:
     total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    # Folders that several bundles share come after the bundle's own, wherever they lie.
+    named = [(home, path) for path in sorted(p for p in home.rglob("*") if p.is_file())]
+    for folder in shared:
+        named += [(folder, path) for path in sorted(p for p in folder.rglob("*") if p.is_file())]
+    for folder, path in named:
         if path.suffix in {".json", ".txt", ".safetensors", ".pth", ".pt", ".bin"} and path.name != "training.json":
             total.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
             with path.open("rb") as file:
