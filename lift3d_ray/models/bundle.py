@@ -95,6 +95,17 @@ class Bundle:
         return self.optional_path("view_unet") is not None
 
     @property
+    def takes_depth(self) -> bool:
+        """Whether the text prior must be told depth: it has channels for it beside the latents'."""
+        unet = read_config(self.path("unet"))
+        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+
+    @property
+    def has_depth_prior(self) -> bool:
+        """Whether depth can condition the prior."""
+        return self.optional_path("controlnet") is not None or self.takes_depth
+
+    @property
     def has_point_cloud(self) -> bool:
         """Whether the subject's surface can be guessed as points."""
         return self.optional_path("point_cloud") is not None
@@ -107,7 +118,7 @@ class Bundle:
         """
         from lift3d_ray.models.reference import recorded_digests
 
-        if all(where.is_relative_to(self.folder) for _, where in self.roles):
+        if all(where.is_relative_to(normpath(self.folder)) for _, where in self.roles):
             return _digest(self.folder)
         facts: list[object] = [self.image_size, self.latent_pack]
         facts += [[role, recorded_digests(where) or _digest(where)] for role, where in self.roles]
@@ -172,7 +183,7 @@ def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
         )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

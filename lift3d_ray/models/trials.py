@@ -81,9 +81,8 @@ def _prior(bundle: Bundle, device: str) -> str:
         "prompts": ("a red disc",),
         "negative_prompts": ("",),
     }
-    sees_depth = takes_depth(bundle)
-    said = [] if sees_depth else [finite(prior.predict_noise(NoiseQuery(**asked)).noise_BCHW, "noise")]
-    if sees_depth or bundle.optional_path("controlnet") is not None:
+    said = [] if bundle.takes_depth else [finite(prior.predict_noise(NoiseQuery(**asked)).noise_BCHW, "noise")]
+    if bundle.has_depth_prior:
         near = np.ones((1, 1, bundle.image_size, bundle.image_size), dtype=np.float32)
         said.append(finite(prior.predict_noise(NoiseQuery(**asked, disparity_B1HW=near)).noise_BCHW, "with depth"))
     if bundle.has_view_prior:
@@ -105,14 +104,6 @@ def latent_shape(bundle: Bundle) -> tuple[int, int, int]:
     config = read_config(bundle.path("unet"))
     side = int(config["sample_size"])
     return int(config["out_channels"]), side, side
-
-
-def takes_depth(bundle: Bundle) -> bool:
-    """Whether the text prior's own network is told depth, as one more channel of its input."""
-    from lift3d_ray.models.files import read_config
-
-    config = read_config(bundle.path("unet"))
-    return int(config["in_channels"]) > int(config["out_channels"])
 
 
 def _pose(bundle: Bundle, device: str) -> str:
