@@ -62,16 +62,20 @@ def lift(
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     seed: options.Seed = 0,
     best_of: options.BestOf = 1,
     stages: Annotated[
         bool, typer.Option("--stages", help="Also write stages.png: what each stage made of the picture.")
     ] = False,
     device: options.Device = "cpu",
+    offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
+    named = options.chosen_bundle(bundle, models, weights)
     if without_picture:
         selects = select != options.AUTO or point or not_point or box
         if photo is not None or prompt is None or selects or best_of > 1 or stages:
@@ -79,7 +83,7 @@ def lift(
                 "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
                 "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
-        make(prompt, chosen, out, bundle=bundle, seed=seed, device=device, quiet=quiet)
+        make(prompt, chosen, out, bundle=named, seed=seed, device=device, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
@@ -102,8 +106,9 @@ def lift(
     from lift3d_ray.subject.select import Selection, every_subject
 
     opened = None if photo is None else load_photo(photo)
-    weights = load_bundle(bundle)
-    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=chosen, device=device)
+    opened_bundle = load_bundle(named)
+    shared = load_models(opened_bundle, device=device)
+    tools = lifting.load_tools(opened_bundle, recipe=chosen, device=device)
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
@@ -113,8 +118,8 @@ def lift(
         photo_width_px=width_px,
         recipe=chosen.name,
         recipe_digest=chosen.digest,
-        bundle=weights.name,
-        bundle_digest=weights.digest,
+        bundle=opened_bundle.name,
+        bundle_digest=opened_bundle.digest,
     )
 
     def lift_one(mask: MaskProposal | None, thing: int) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help=f"One of {', '.join(sorted(RECIPES))}.")]
 QualityName = Annotated[Quality, typer.Option("--quality", help="How long a lift may take.")]
 BundleName = Annotated[
-    str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: the embedded one, or a folder.")
+    str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: toybox, one that was pulled, or a folder.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
 BestOf = Annotated[
