@@ -131,19 +131,23 @@ def plan(
 
     import torch
 
-    from lift3d_ray.models.plan import in_words, most_scenes, place, plan_actors, planned_roles, read_gpus
+    from lift3d_ray.guidance.answerable import answerable
+    from lift3d_ray.models.plan import in_words, left_out, most_scenes, place, plan_actors, planned_roles, read_gpus
     from lift3d_ray.models.reference import read_choices
 
     sizes = read_gpus(gpus)
     planned = planned_roles(bundle, read_choices(models or ()))
-    shared, optimizer = plan_actors(planned, chosen, getattr(torch, dtype.value))
+    asked = answerable(
+        chosen, views=planned.has_view_prior, depth=planned.has_depth_prior, words=not planned.takes_depth
+    )
+    shared, optimizer = plan_actors(planned, asked, getattr(torch, dtype.value))
     print(f"{planned.name}, {chosen.name} {chosen.quality.value}, shared models in {dtype.value}")
     try:
-        placed = place(shared, optimizer, sizes, scenes=most_scenes(chosen))
+        placed = place(shared, optimizer, sizes, scenes=most_scenes(asked))
     except ClusterError:
         print("\n".join(in_words(shared, optimizer, ())))
         raise
-    print("\n".join(in_words(shared, optimizer, placed)))
+    print("\n".join([*in_words(shared, optimizer, placed), *left_out(asked)]))
 
 
 @app.command("card")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lift3d_ray.recipes import Conditioning, Recipe
+from lift3d_ray.recipes import Conditioning, GuidanceTerm, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +23,25 @@ class Asked:
     Attributes:
         recipe: the recipe.
         image_size: side of the prior's pictures, pixels.
-        scenes: lifts whose queries share a pass of the prior.
     """
 
     recipe: Recipe
     image_size: int
-    scenes: int = 1
 
     @property
     def latents(self) -> int:
         """Latents in one pass of the text prior, both branches of its guidance counted."""
-        terms = [term for term in self.recipe.guidance if term.conditioning is not Conditioning.VIEW]
-        branches = max((2 if term.scale != 1 else 1 for term in terms), default=1)
-        return self.scenes * branches * self.recipe.optimize.views
+        return self._latents([term for term in self.recipe.guidance if term.conditioning is not Conditioning.VIEW])
 
     @property
     def viewed_latents(self) -> int:
         """The same of the view-conditioned prior."""
-        terms = [term for term in self.recipe.guidance if term.conditioning is Conditioning.VIEW]
+        return self._latents([term for term in self.recipe.guidance if term.conditioning is Conditioning.VIEW])
+
+    def _latents(self, terms: list[GuidanceTerm]) -> int:
         branches = max((2 if term.scale != 1 else 1 for term in terms), default=1)
-        return self.scenes * branches * self.recipe.optimize.views
+        # Views that are drawn once are drawn together.
+        return branches * max(self.recipe.optimize.views, self.recipe.optimize.drawn_views)
 
 
 Pass = Callable[[Any, Asked, Tensor], object]

@@ -16,6 +16,7 @@ from lift3d_ray.errors import ClusterError, ConfigError
 from lift3d_ray.models.blueprints import WITHOUT_WEIGHTS, empty_model
 from lift3d_ray.models.bundle import load_bundle
 from lift3d_ray.models.catalog import LEFT_OUT, bundle_spec, bundle_specs, model_entry
+from lift3d_ray.models.files import read_config
 from lift3d_ray.models.reference import WITH_THE_PRIOR, with_choices
 from lift3d_ray.recipes import Recipe
 
@@ -53,6 +54,22 @@ class PlannedRoles:
     name: str
     image_size: int
     models: Mapping[str, tuple[str, Path]]
+
+    @property
+    def has_view_prior(self) -> bool:
+        """As of ``Bundle``."""
+        return "view_unet" in self.models
+
+    @property
+    def takes_depth(self) -> bool:
+        """As of ``Bundle``."""
+        unet = read_config(self.models["unet"][1])
+        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+
+    @property
+    def has_depth_prior(self) -> bool:
+        """As of ``Bundle``."""
+        return "controlnet" in self.models or self.takes_depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +164,7 @@ def plan_actors(planned: PlannedRoles, recipe: Recipe, dtype: torch.dtype) -> tu
 
     Args:
         planned: the roles.
-        recipe: its batches, and what a scene keeps to itself.
+        recipe: its batches, and what a scene keeps to itself; as the bundle's prior can answer it.
         dtype: precision of the shared models; a scene's own are in single precision.
     """
     import torch
@@ -196,6 +213,16 @@ def role_memory(role: str, planned: PlannedRoles, recipe: Recipe, dtype: torch.d
         weights_bytes=weight_bytes(model),
         pass_bytes=pass_bytes(role, model, asked, dtype),
     )
+
+
+def left_out(recipe: Recipe) -> list[str]:
+    """What a recipe does besides that is not in the sums, a sentence each."""
+    said = []
+    if recipe.inversion.steps:
+        said.append("not counted: learning a word, which keeps the gradients of a pass of the prior")
+    if recipe.refine.steps:
+        said.append("not counted: stage two, whose points and pictures an optimizer holds after its field")
+    return said
 
 
 def field_bytes(recipe: Recipe) -> int:

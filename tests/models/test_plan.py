@@ -139,6 +139,26 @@ def test_an_optimizer_keeps_what_its_recipe_asks() -> None:
     ]
 
 
+def test_what_the_prior_can_be_asked_is_known_before_it_is_there() -> None:
+    toybox, words, deep = (planned_roles(name, {}) for name in ("toybox", "sd15", "sd2-depth"))
+    assert [one.has_view_prior for one in (toybox, words, deep)] == [True, False, False]
+    assert [one.takes_depth for one in (toybox, words, deep)] == [False, False, True]
+    assert [one.has_depth_prior for one in (toybox, words, deep)] == [True, True, True]
+    assert not planned_roles("sd15", {"controlnet": "none"}).has_depth_prior
+
+
+def test_both_branches_of_the_guidance_and_views_drawn_together_are_counted() -> None:
+    assert (ASKED.latents, ASKED.viewed_latents) == (8, 4)
+    drawn = replace(RECIPE, optimize=replace(RECIPE.optimize, drawn_views=12))
+    assert Asked(recipe=drawn, image_size=32).latents == 24
+
+
+def test_what_is_not_counted_is_said() -> None:
+    assert plan.left_out(RECIPE) == []
+    more = replace(RECIPE, inversion=replace(RECIPE.inversion, steps=5), refine=replace(RECIPE.refine, steps=5))
+    assert [line.split(":")[0] for line in plan.left_out(more)] == ["not counted"] * 2
+
+
 def test_other_models_may_be_planned_into_the_embedded_bundle() -> None:
     planned = planned_roles("toybox", {"unet": "sd15", "pose": "none"})
     assert planned.image_size == 512
