@@ -70,6 +70,7 @@ def lift(
         bool, typer.Option("--stages", help="Also write stages.png: what each stage made of the picture.")
     ] = False,
     device: options.Device = "cpu",
+    dtype: options.Dtype = options.Precision.FLOAT32,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -83,7 +84,7 @@ def lift(
                 "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
                 "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
-        make(prompt, chosen, out, bundle=named, seed=seed, device=device, quiet=quiet)
+        make(prompt, chosen, out, bundle=named, seed=seed, device=device, dtype=dtype, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
@@ -95,6 +96,7 @@ def lift(
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.files import write_bytes
     from lift3d_ray.export.maps import png_bytes
     from lift3d_ray.export.result import Provenance
@@ -107,7 +109,8 @@ def lift(
 
     opened = None if photo is None else load_photo(photo)
     opened_bundle = load_bundle(named)
-    shared = load_models(opened_bundle, device=device)
+    check_device(device)
+    shared = load_models(opened_bundle, device=device, dtype=chosen_dtype(dtype, device))
     tools = lifting.load_tools(opened_bundle, recipe=chosen, device=device)
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
@@ -158,11 +161,14 @@ def lift(
         raise typer.Exit(1)
 
 
-def make(prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, quiet: bool) -> None:
+def make(
+    prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, dtype: str, quiet: bool
+) -> None:
     """An asset from words alone."""
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
@@ -171,7 +177,9 @@ def make(prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, devi
 
     perception = words_perception(prompt, recipe)
     weights, words, side = load_bundle(bundle), perception.caption, len(perception.subject.alpha_HW)
-    models, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=recipe, device=device)
+    check_device(device)
+    models = load_models(weights, device=device, dtype=chosen_dtype(dtype, device))
+    tools = lifting.load_tools(weights, recipe=recipe, device=device)
     digest, started = prompt_digest(words), time.monotonic()
     with lift_watch(sys.stderr, quiet=quiet) as watch:
         asset = lifting.optimize(

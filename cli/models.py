@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +12,6 @@ import typer
 from lift3d_ray.cli import options
 from lift3d_ray.errors import BundleError, ClusterError
 from lift3d_ray.recipes import Quality
-
-
-class Precision(StrEnum):
-    """Of weights and passes on a device."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
 
 CARD = "README.md"
 
@@ -122,26 +112,26 @@ def plan(
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
-    dtype: Annotated[Precision, typer.Option("--dtype", help="Of the shared models.")] = Precision.FLOAT16,
+    dtype: options.Dtype = options.Precision.FLOAT16,
     weights: options.Weights = None,
     offline: options.Offline = False,
 ) -> None:
     """Say what a bundle, pulled or not, needs of GPUs under a recipe, and what fits where, before anything starts."""
     chosen = options.chosen_recipe(recipe, quality, settings)
 
-    import torch
-
+    from lift3d_ray.devices import chosen_dtype
     from lift3d_ray.guidance.answerable import answerable
     from lift3d_ray.models.plan import in_words, left_out, most_scenes, place, plan_actors, planned_roles, read_gpus
     from lift3d_ray.models.reference import read_choices
 
-    sizes = read_gpus(gpus)
+    sizes, precision = read_gpus(gpus), chosen_dtype(dtype, "cuda")
     planned = planned_roles(bundle, read_choices(models or ()))
     asked = answerable(
         chosen, views=planned.has_view_prior, depth=planned.has_depth_prior, words=not planned.takes_depth
     )
-    shared, optimizer = plan_actors(planned, asked, getattr(torch, dtype.value))
-    print(f"{planned.name}, {chosen.name} {chosen.quality.value}, shared models in {dtype.value}")
+    shared, optimizer = plan_actors(planned, asked, precision)
+    said = str(precision).removeprefix("torch.")
+    print(f"{planned.name}, {chosen.name} {chosen.quality.value}, shared models in {said}")
     try:
         placed = place(shared, optimizer, sizes, scenes=most_scenes(asked))
     except ClusterError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,21 @@ Offline = Annotated[
 RunOffline = Annotated[
     bool,
     typer.Option("--offline", callback=_switch_off_hubs, help="No process of the run asks a model hub for anything."),
+]
+
+
+
+class Precision(StrEnum):
+    """Of weights and passes of the shared models."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    AUTO = "auto"
+
+
+Dtype = Annotated[
+    Precision, typer.Option("--dtype", help="Precision of the shared models; auto: what the device computes fastest.")
 ]
 
 AUTO, ALL = "auto", "all"

@@ -30,9 +30,9 @@ class PeakMeter(TorchDispatchMode):
     """
 
     def __init__(self, *known: Tensor) -> None:
-        super().__init__()
-        self.now_bytes = 0
-        self.peak_bytes = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now_bytes: int = 0
+        self.peak_bytes: int = 0
         self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in known)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -88,7 +88,8 @@ def peak_bytes(run: Callable[[], object], *models: nn.Module) -> int:
         models: whose weights were there before.
     """
     weights = [tensor for model in models for tensor in (*model.parameters(), *model.buffers())]
-    with FusedAttention(), PeakMeter(*weights) as meter:
+    meter = PeakMeter(*weights)
+    with FusedAttention(), meter:
         answer = run()
     del answer
     return meter.peak_bytes

@@ -145,7 +145,8 @@ def wanted_models(names: Iterable[str], models: Iterable[str]) -> tuple[list[Bun
         ConfigError: a choice is not of its form.
     """
     choices = read_choices(models)
-    specs, entries = [], {}
+    specs: list[BundleSpec] = []
+    entries: dict[str, ModelEntry] = {}
     for name in names:
         if name in bundle_specs():
             specs.append(with_choices(bundle_spec(name), choices))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,7 +154,7 @@ def test_older_names_of_an_autoencoder_are_known(tmp_path: Path) -> None:
     from diffusers import AutoencoderKL
 
     torch.random.manual_seed(0)
-    model = AutoencoderKL(block_out_channels=(32,), norm_num_groups=8)
+    model: Any = AutoencoderKL(block_out_channels=(32,), norm_num_groups=8)
     model.save_pretrained(tmp_path / "vae")
     new = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lift3d_ray.errors import BundleError, ConfigError
-from lift3d_ray.models import weights as weights_module
 from lift3d_ray.models.bundle import Bundle, load_bundle
 from lift3d_ray.models.catalog import bundle_spec, model_entry
 from lift3d_ray.models.reference import reference, wanted_models
@@ -223,7 +223,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     shelf: Shelf, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(weights_module.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(BundleError, match=r"GB free and .* GB are to be fetched"):
         pull_all(weights)
     assert shelf.asked == []
