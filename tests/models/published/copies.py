@@ -226,12 +226,25 @@ def random_model(entry: ModelEntry, part: ModelPart, config: dict[str, Any], see
     return model
 
 
-def write_entry(folder: Path, entry: ModelEntry, *, seed: int = 0) -> None:
-    """A copy of an entry: exactly the files that the catalogue lists."""
+def write_entry(
+    folder: Path,
+    entry: ModelEntry,
+    *,
+    seed: int = 0,
+    config_of: Callable[[ModelEntry, ModelPart], dict[str, Any]] = reduced_config,
+) -> None:
+    """A copy of an entry: exactly the files that the catalogue lists.
+
+    Args:
+        folder: where to.
+        entry: what.
+        seed: of the random weights.
+        config_of: how large; ``official_config`` = as published.
+    """
     for part in entry.parts:
         if part.role == "point_clip":
             continue
-        _write_part(folder / part.folder, entry, part, seed)
+        _write_part(folder / part.folder, entry, part, seed, config_of)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for path in written - {file.path for file in entry.files}:
         (folder / path).unlink()
@@ -250,7 +263,13 @@ def write_bundle(weights: Path, spec: BundleSpec, *, seed: int = 0) -> Path:
     return folder
 
 
-def _write_part(folder: Path, entry: ModelEntry, part: ModelPart, seed: int) -> None:
+def _write_part(
+    folder: Path,
+    entry: ModelEntry,
+    part: ModelPart,
+    seed: int,
+    config_of: Callable[[ModelEntry, ModelPart], dict[str, Any]],
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if part.role == "tokenizer":
         _write_clip_tokenizer(folder)
@@ -258,7 +277,7 @@ def _write_part(folder: Path, entry: ModelEntry, part: ModelPart, seed: int) -> 
     if part.role == "scheduler":
         _write_json(folder / "scheduler_config.json", official_config(entry, part))
         return
-    config = reduced_config(entry, part)
+    config = config_of(entry, part)
     _write_json(folder / "config.json", config)
     state = published_state(entry, part, random_model(entry, part, config, seed))
     prefix = "" if part.folder == "." else f"{part.folder}/"
@@ -278,16 +297,26 @@ def _write_weights(folder: Path, names: list[str], state: dict[str, Tensor]) -> 
 
     if len(names) == 1:
         if names[0].endswith(".safetensors"):
-            save_file({k: v.contiguous().clone() for k, v in state.items()}, folder / names[0], {"format": "pt"})
+            save_file(_apart(state), folder / names[0], {"format": "pt"})
         else:
             torch.save(state, folder / names[0])
         return
     shards = {name: sorted(state)[number :: len(names)] for number, name in enumerate(names)}
     for name, keys in shards.items():
-        save_file({key: state[key].contiguous().clone() for key in keys}, folder / name, {"format": "pt"})
+        save_file(_apart({key: state[key] for key in keys}), folder / name, {"format": "pt"})
     where = {key: name for name, keys in shards.items() for key in keys}
     size = sum(value.numel() * value.element_size() for value in state.values())
     _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": where})
+
+
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory: a tied matrix is written twice, as published."""
+    seen: set[int] = set()
+    apart = {}
+    for key, value in state.items():
+        apart[key] = value.clone() if value.data_ptr() in seen else value.contiguous()
+        seen.add(value.data_ptr())
+    return apart
 
 
 def _write_processor(folder: Path, entry: ModelEntry, part: ModelPart, config: dict[str, Any]) -> None:

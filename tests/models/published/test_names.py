@@ -1,8 +1,8 @@
 """Every published parameter by name and shape: what the official classes expect is what was published.
 
-``tables/NAME.json`` holds, for every part of an entry, its parameters as its publisher has them, and where that is known
-from: the publisher's own class definitions, read once, or the length of the published file, which the lengths of names
-and shapes add up to.
+``tables/NAME.json`` holds, for every part of an entry, its parameters as its publisher has them, and where that is
+known from: the publisher's own class definitions, read once, or the length of the published file, which the lengths of
+names and shapes add up to.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_the_class_expects_what_was_published(name: str, role: str) -> None:
 
 @pytest.mark.parametrize(("name", "role"), PARTS)
 def test_as_many_numbers_are_learnt_as_were_published(name: str, role: str) -> None:
-    entry, part, model = on_meta(name, role)
+    _, part, model = on_meta(name, role)
     unused = {"neck.fusion_stage.layers.0.residual_layer1."} if (name, role) == ("dpt-large", "depth") else set()
     counted = sum(v.numel() for key, v in model.named_parameters() if not any(map(key.startswith, unused)))
     assert counted == part.parameters
