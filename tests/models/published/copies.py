@@ -119,7 +119,7 @@ def reduced_config(entry: ModelEntry, part: ModelPart) -> dict[str, Any]:
     config = _merged(config, _REDUCED.get(kind, {}))
     if isinstance(config.get("attention_head_dim"), list):
         config["attention_head_dim"] = [2, 4, 4, 4]
-    return _merged(config, _STAGES[config["is_hybrid"]]) if "is_hybrid" in config else config
+    return _merged(config, _STAGES[config.get("is_hybrid", False)]) if part.role == "depth" else config
 
 
 def _merged(config: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ _PUBLISHED_NAMES: Mapping[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]]
 def published_state(entry: ModelEntry, part: ModelPart, model: nn.Module) -> dict[str, Tensor]:
     """A model's parameters and buffers under the names of its published file, without what that file lacks."""
     state = dict(model.state_dict())
-    if part.role == "depth" and not official_config(entry, part)["is_hybrid"]:
+    if part.role == "depth" and not official_config(entry, part).get("is_hybrid", False):
         return _dpt(state)
     return _PUBLISHED_NAMES.get(part.model_class.rsplit(".", 1)[-1], _as_it_is)(state)
 
@@ -272,7 +272,7 @@ def _write_part(
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if part.role == "tokenizer":
-        _write_clip_tokenizer(folder)
+        _write_clip_tokenizer(folder, entry.config_folder("tokenizer"))
         return
     if part.role == "scheduler":
         _write_json(folder / "scheduler_config.json", official_config(entry, part))
@@ -348,7 +348,8 @@ def _write_words(folder: Path, part: ModelPart) -> None:
         _write_tokenizer_json(folder, "GPT2Tokenizer")
 
 
-def _write_clip_tokenizer(folder: Path) -> None:
+def _write_clip_tokenizer(folder: Path, official: Path | None = None) -> None:
+    """A small vocabulary, with the publisher's own remarks on it where they are at hand."""
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(TOYBOX / "tokenizer" / name, folder)
     marks = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
@@ -356,6 +357,8 @@ def _write_clip_tokenizer(folder: Path) -> None:
     _write_json(folder / "special_tokens_map.json", marks)
     facts = {"tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "errors": "replace", "model_max_length": 77}
     _write_json(folder / "tokenizer_config.json", {**marks, **facts})
+    if official is not None and official.is_dir():
+        shutil.copytree(official, folder, dirs_exist_ok=True)
     _write_tokenizer_json(folder, "CLIPTokenizer")
 
 
