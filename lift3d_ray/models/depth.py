@@ -93,8 +93,11 @@ def _load_processor(folder: Path) -> DPTImageProcessor:
 
     facts = read_config(folder, "preprocessor_config.json")
     size = facts.get("size")
-    if not isinstance(size, dict) or not {"height", "width"} <= size.keys():
-        raise BundleError(f"{folder / 'preprocessor_config.json'} has size {size!r}, wanted height and width")
+    # Folders of before 2023 name one side for both.
+    if type(size) is not int and not (isinstance(size, dict) and {"height", "width"} <= size.keys()):
+        raise BundleError(
+            f"{folder / 'preprocessor_config.json'} has size {size!r}, wanted one side, or height and width"
+        )
     try:
         return DPTImageProcessor.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError) as error:

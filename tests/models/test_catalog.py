@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from lift3d_ray.models.catalog import (
     read_entry,
     written_bundle,
 )
+from tests.models.published.table import lines, unpinned
 
 ASKED = {
     "segmenter": {"sam-vit-h", "sam-vit-l", "sam-vit-b"},
@@ -167,3 +169,26 @@ def test_code_names_no_published_model() -> None:
     for path in package.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert not [name for name in names if f'"{name}"' in text], path
+
+
+def test_configurations_are_the_published_files_where_those_are_known() -> None:
+    exact, shortened = set(), set()
+    for name, entry in model_entries().items():
+        for file in entry.files:
+            path = DATA_FOLDER / "models" / name / file.path
+            if path.is_file() and file.sha256 is not None:
+                same = hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+                assert same == (path.stat().st_size == file.size_bytes)
+                (exact if same else shortened).add(f"{name}/{file.path}")
+    assert shortened == {f"{name}/config.json" for name in ("blip-base", "clip-vit-b-32", "clip-vit-l-14")}
+    assert len(exact) == 11
+    assert "sd21-base/unet/config.json" in exact
+
+
+def test_the_documented_table_says_what_the_data_say() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert "\n".join(lines()) in page, "print it anew: python -m tests.models.published.table"
+    assert set(unpinned()) == {name for name in model_entries() if name.startswith("point-e-")} | {
+        "controlnet-depth-sd21"
+    }
+    assert all(f"`{name}`" in page for name in bundle_specs())

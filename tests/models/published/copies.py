@@ -119,7 +119,7 @@ def reduced_config(entry: ModelEntry, part: ModelPart) -> dict[str, Any]:
     config = _merged(config, _REDUCED.get(kind, {}))
     if isinstance(config.get("attention_head_dim"), list):
         config["attention_head_dim"] = [2, 4, 4, 4]
-    return _merged(config, _STAGES[config["is_hybrid"]]) if "is_hybrid" in config else config
+    return _merged(config, _STAGES[config.get("is_hybrid", False)]) if part.role == "depth" else config
 
 
 def _merged(config: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ _PUBLISHED_NAMES: Mapping[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]]
 def published_state(entry: ModelEntry, part: ModelPart, model: nn.Module) -> dict[str, Tensor]:
     """A model's parameters and buffers under the names of its published file, without what that file lacks."""
     state = dict(model.state_dict())
-    if part.role == "depth" and not official_config(entry, part)["is_hybrid"]:
+    if part.role == "depth" and not official_config(entry, part).get("is_hybrid", False):
         return _dpt(state)
     return _PUBLISHED_NAMES.get(part.model_class.rsplit(".", 1)[-1], _as_it_is)(state)
 
@@ -226,12 +226,25 @@ def random_model(entry: ModelEntry, part: ModelPart, config: dict[str, Any], see
     return model
 
 
-def write_entry(folder: Path, entry: ModelEntry, *, seed: int = 0) -> None:
-    """A copy of an entry: exactly the files that the catalogue lists."""
+def write_entry(
+    folder: Path,
+    entry: ModelEntry,
+    *,
+    seed: int = 0,
+    config_of: Callable[[ModelEntry, ModelPart], dict[str, Any]] = reduced_config,
+) -> None:
+    """A copy of an entry: exactly the files that the catalogue lists.
+
+    Args:
+        folder: where to.
+        entry: what.
+        seed: of the random weights.
+        config_of: how large; ``official_config`` = as published.
+    """
     for part in entry.parts:
         if part.role == "point_clip":
             continue
-        _write_part(folder / part.folder, entry, part, seed)
+        _write_part(folder / part.folder, entry, part, seed, config_of)
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for path in written - {file.path for file in entry.files}:
         (folder / path).unlink()
@@ -250,15 +263,21 @@ def write_bundle(weights: Path, spec: BundleSpec, *, seed: int = 0) -> Path:
     return folder
 
 
-def _write_part(folder: Path, entry: ModelEntry, part: ModelPart, seed: int) -> None:
+def _write_part(
+    folder: Path,
+    entry: ModelEntry,
+    part: ModelPart,
+    seed: int,
+    config_of: Callable[[ModelEntry, ModelPart], dict[str, Any]],
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if part.role == "tokenizer":
-        _write_clip_tokenizer(folder)
+        _write_clip_tokenizer(folder, entry.config_folder("tokenizer"))
         return
     if part.role == "scheduler":
         _write_json(folder / "scheduler_config.json", official_config(entry, part))
         return
-    config = reduced_config(entry, part)
+    config = config_of(entry, part)
     _write_json(folder / "config.json", config)
     state = published_state(entry, part, random_model(entry, part, config, seed))
     prefix = "" if part.folder == "." else f"{part.folder}/"
@@ -278,16 +297,26 @@ def _write_weights(folder: Path, names: list[str], state: dict[str, Tensor]) -> 
 
     if len(names) == 1:
         if names[0].endswith(".safetensors"):
-            save_file({k: v.contiguous().clone() for k, v in state.items()}, folder / names[0], {"format": "pt"})
+            save_file(_apart(state), folder / names[0], {"format": "pt"})
         else:
             torch.save(state, folder / names[0])
         return
     shards = {name: sorted(state)[number :: len(names)] for number, name in enumerate(names)}
     for name, keys in shards.items():
-        save_file({key: state[key].contiguous().clone() for key in keys}, folder / name, {"format": "pt"})
+        save_file(_apart({key: state[key] for key in keys}), folder / name, {"format": "pt"})
     where = {key: name for name, keys in shards.items() for key in keys}
     size = sum(value.numel() * value.element_size() for value in state.values())
     _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": where})
+
+
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory: a tied matrix is written twice, as published."""
+    seen: set[int] = set()
+    apart = {}
+    for key, value in state.items():
+        apart[key] = value.clone() if value.data_ptr() in seen else value.contiguous()
+        seen.add(value.data_ptr())
+    return apart
 
 
 def _write_processor(folder: Path, entry: ModelEntry, part: ModelPart, config: dict[str, Any]) -> None:
@@ -319,7 +348,8 @@ def _write_words(folder: Path, part: ModelPart) -> None:
         _write_tokenizer_json(folder, "GPT2Tokenizer")
 
 
-def _write_clip_tokenizer(folder: Path) -> None:
+def _write_clip_tokenizer(folder: Path, official: Path | None = None) -> None:
+    """A small vocabulary, with the publisher's own remarks on it where they are at hand."""
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(TOYBOX / "tokenizer" / name, folder)
     marks = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
@@ -327,6 +357,8 @@ def _write_clip_tokenizer(folder: Path) -> None:
     _write_json(folder / "special_tokens_map.json", marks)
     facts = {"tokenizer_class": "CLIPTokenizer", "do_lower_case": True, "errors": "replace", "model_max_length": 77}
     _write_json(folder / "tokenizer_config.json", {**marks, **facts})
+    if official is not None and official.is_dir():
+        shutil.copytree(official, folder, dirs_exist_ok=True)
     _write_tokenizer_json(folder, "CLIPTokenizer")
 
 

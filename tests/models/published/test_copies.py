@@ -137,6 +137,13 @@ def test_every_parameter_of_a_prior_arrives(weights: Path) -> None:
     assert schedule.prediction_type == entry.facts["prediction_type"]
 
 
+def test_a_tokenizer_fills_up_with_what_its_publisher_filled_up_with(weights: Path) -> None:
+    bundle = opened(weights, "sd21", {"captioner": "blip2-opt-2.7b", "depth": "dpt-large"})
+    tokenizer = bundles.load_prior(bundle)._embed._tokenizer  # type: ignore[attr-defined]
+    # One of the two files says "!", the other the end of the text; Stable Diffusion 2 was trained with the first.
+    assert (tokenizer.pad_token, tokenizer.model_max_length) == ("!", 77)
+
+
 def noise_query(**more: Any) -> NoiseQuery:
     draws = np.random.default_rng(0)
     return NoiseQuery(
