@@ -89,7 +89,8 @@ def _diffuser(*names: str) -> Callable[[Path], nn.Module]:
 def _segmenter(folder: Path) -> nn.Module:
     from lift3d_ray.models.segmenter import SamConfig, build_sam
 
-    return build_sam(SamConfig(**_arguments(read_config(folder))))
+    built: nn.Module = build_sam(SamConfig(**_arguments(read_config(folder))))
+    return built
 
 
 def _pose(folder: Path) -> nn.Module:

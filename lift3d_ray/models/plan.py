@@ -367,7 +367,7 @@ def read_gpus(text: str) -> list[int]:
 
 
 def in_words(shared: Sequence[Actor], optimizer: Actor, placed: Sequence[Placement]) -> list[str]:
-    """A plan as lines for people."""
+    """A plan as lines for people: the actors, the prior's sized for one scene, and what lies where, for all of them."""
     lines = [f"{'role':16s} {'model':26s} {'weights':>9s} {'pass':>9s}  GiB"]
     for actor in (*shared, optimizer):
         lines.append(f"{actor.name}: {gib(actor.bytes)} GiB" + (" each" if actor is optimizer else ""))
@@ -376,8 +376,9 @@ def in_words(shared: Sequence[Actor], optimizer: Actor, placed: Sequence[Placeme
         if actor.state_bytes:
             lines.append(f"  {'field':14s} {'':26s} {'':>9s} {gib(actor.state_bytes):>9s}")
     for number, placement in enumerate(placed):
-        names = dict.fromkeys(actor.name for actor in placement.actors)
-        counts = {name: sum(actor.name == name for actor in placement.actors) for name in names}
-        held = ", ".join(name if count == 1 else f"{count} {name}s" for name, count in counts.items()) or "nothing"
-        lines.append(f"GPU {number}, {gib(placement.gpu_bytes)} GiB usable: {held}; {gib(placement.free_bytes)} free")
+        held = [f"{actor.name} {gib(actor.bytes)}" for actor in placement.actors if actor is not optimizer]
+        count = _optimizers(placement, optimizer)
+        held += [f"{count} optimizer{'s' * (count > 1)}"] if count else []
+        usable, free = gib(placement.gpu_bytes), gib(placement.free_bytes)
+        lines.append(f"GPU {number}, {usable} GiB usable: {', '.join(held) or 'nothing'}; {free} free")
     return lines
