@@ -172,11 +172,24 @@ def _misfits(role: str, folder: Path, tensors: Mapping[str, TensorFact]) -> list
     if not tensors:
         raise BundleError(f"{folder} holds no weights: wanted one of {', '.join(f'*{end}' for end in WEIGHT_SUFFIXES)}")
     used = _used(tensors)
-    faults = _wrong_precision(entry, used)
-    model_class = transformers_class(role, configured)
+    return _wrong_precision(entry, used) + differences(role, configured, used)
+
+
+def differences(role: str, folder: Path, tensors: Mapping[str, TensorFact]) -> list[str]:
+    """A sentence for every name and shape in which files differ from a role's class.
+
+    Args:
+        role: one that has weights.
+        folder: of its configuration.
+        tensors: what the files hold, by the names that they use, published or today's.
+
+    Raises:
+        BundleError: the configuration is not of that role.
+    """
+    model_class = transformers_class(role, folder)
     if model_class is None:
-        return faults + _differences(_model_shapes(role, configured, used), used)
-    return faults + _as_transformers_sees(role, model_class, configured, used)
+        return _plain_differences(_model_shapes(role, folder, tensors), tensors)
+    return _as_transformers_sees(role, model_class, folder, tensors)
 
 
 def _entry_of(folder: Path) -> ModelEntry | None:
@@ -216,7 +229,7 @@ def _model_shapes(role: str, folder: Path, tensors: Mapping[str, TensorFact]) ->
     return {old.get(name, name): shape for name, shape in shapes.items()}
 
 
-def _differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, TensorFact]) -> list[str]:
+def _plain_differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, TensorFact]) -> list[str]:
     """Between the names and shapes of a class and those of its files; eight-bit numbers come with scales."""
     found = {
         name: fact
