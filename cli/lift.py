@@ -145,6 +145,8 @@ def lift(
             write_bytes(folder / "stages.png", png_bytes(sheet))
         if not quiet:
             print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+            if asset.remarks:
+                print("\n".join(asset.remarks))
 
     if select != options.ALL:
         lift_one(None, selection.thing)

@@ -52,8 +52,8 @@ def _merged(
 def _short(part: frozenset[str]) -> str:
     if len(part) == 1:
         return next(iter(part))
-    numbers, runs = sorted(map(int, part)), []
-    for number in numbers:
+    runs: list[list[int]] = []
+    for number in sorted(map(int, part)):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
