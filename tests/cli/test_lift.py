@@ -54,7 +54,7 @@ class Calls:
         self.lifted = {"photo": photo, "models": models, "recipe": recipe, **settings}
         if self.error:
             raise self.error
-        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"))
+        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"), remarks=())
 
     def write(self, asset: Any, folder: Path, provenance: Any) -> Any:
         self.written = {"asset": asset, "provenance": provenance}
@@ -248,7 +248,7 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
         tried.extend(seeds)
         if mask == "two":
             raise NoSubject("too thin")
-        return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"))
+        return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"), remarks=())
 
     def write(asset: Any, folder: Path, provenance: Any) -> Any:
         folders.append(folder)
