@@ -38,8 +38,11 @@ def edit(
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same colours.")] = 0,
     device: options.Device = "cpu",
+    offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Give a lifted asset other colours, by words or by an edited picture of it. Its geometry stays as it is."""
@@ -61,12 +64,12 @@ def edit(
     from lift3d_ray.photo import load_photo
 
     started = time.monotonic()
-    weights = load_bundle(bundle)
-    chosen = chosen_recipe(weights, quality, settings, by_words=prompt is not None)
+    opened = load_bundle(options.chosen_bundle(bundle, models, weights))
+    chosen = chosen_recipe(opened, quality, settings, by_words=prompt is not None)
     lifted = read_lifted(asset, texture_px=chosen.refine.texture_px)
     photo = None if picture is None else load_photo(picture)
     subject, framing = (None, None) if photo is None else edited_subject(photo, lifted)
-    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, device=device)
+    shared, tools = load_models(opened, device=device), lifting.load_tools(opened, device=device)
     with lift_watch(sys.stderr, quiet=quiet) as watch:
         edited = (
             edit_by_prompt(lifted, prompt or "", shared, chosen, seed=seed, tools=tools, report=watch)
@@ -82,7 +85,7 @@ def edit(
         picture_digest=None if photo is None else photo.digest,
         picture_framing=framing,
     )
-    written = write_asset(edited, out, provenance(lifted, weights, chosen, facts))
+    written = write_asset(edited, out, provenance(lifted, opened, chosen, facts))
     if not quiet:
         print(f"{edited.perception.caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
     warn_if_unheard(edited.metrics)

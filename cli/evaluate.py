@@ -60,8 +60,11 @@ def evaluate(
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
+    offline: options.Offline = False,
     quiet: options.Quiet = False,
     json: options.AsJson = False,
 ) -> None:
@@ -79,7 +82,8 @@ def evaluate(
         for k in range(seeds)
     ]
     verdicts: list[Verdict] = []
-    for verdict in judge_all(questions, bundle, chosen, device=device, jobs=jobs):
+    named = options.chosen_bundle(bundle, models, weights)
+    for verdict in judge_all(questions, named, chosen, device=device, jobs=jobs):
         verdicts.append(verdict)
         if not quiet:
             title = f"{verdict.question.guidance} {verdict.name} ({verdict.caption})"

@@ -62,16 +62,21 @@ def lift(
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     seed: options.Seed = 0,
     best_of: options.BestOf = 1,
     stages: Annotated[
         bool, typer.Option("--stages", help="Also write stages.png: what each stage made of the picture.")
     ] = False,
     device: options.Device = "cpu",
+    dtype: options.Dtype = options.Precision.FLOAT32,
+    offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
+    named = options.chosen_bundle(bundle, models, weights)
     if without_picture:
         selects = select != options.AUTO or point or not_point or box
         if photo is not None or prompt is None or selects or best_of > 1 or stages:
@@ -79,7 +84,7 @@ def lift(
                 "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
                 "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
-        make(prompt, chosen, out, bundle=bundle, seed=seed, device=device, quiet=quiet)
+        make(prompt, chosen, out, bundle=named, seed=seed, device=device, dtype=dtype, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
@@ -91,6 +96,7 @@ def lift(
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.files import write_bytes
     from lift3d_ray.export.maps import png_bytes
     from lift3d_ray.export.result import Provenance
@@ -102,8 +108,10 @@ def lift(
     from lift3d_ray.subject.select import Selection, every_subject
 
     opened = None if photo is None else load_photo(photo)
-    weights = load_bundle(bundle)
-    shared, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=chosen, device=device)
+    opened_bundle = load_bundle(named)
+    check_device(device)
+    shared = load_models(opened_bundle, device=device, dtype=chosen_dtype(dtype, device))
+    tools = lifting.load_tools(opened_bundle, recipe=chosen, device=device)
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
     provenance = Provenance(
@@ -113,8 +121,8 @@ def lift(
         photo_width_px=width_px,
         recipe=chosen.name,
         recipe_digest=chosen.digest,
-        bundle=weights.name,
-        bundle_digest=weights.digest,
+        bundle=opened_bundle.name,
+        bundle_digest=opened_bundle.digest,
     )
 
     def lift_one(mask: MaskProposal | None, thing: int) -> None:
@@ -137,6 +145,8 @@ def lift(
             write_bytes(folder / "stages.png", png_bytes(sheet))
         if not quiet:
             print(f"{caption}: {written.folder / GLB} ({duration(time.monotonic() - started)})")
+            if asset.remarks:
+                print("\n".join(asset.remarks))
 
     if select != options.ALL:
         lift_one(None, selection.thing)
@@ -153,11 +163,14 @@ def lift(
         raise typer.Exit(1)
 
 
-def make(prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, quiet: bool) -> None:
+def make(
+    prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, dtype: str, quiet: bool
+) -> None:
     """An asset from words alone."""
     from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
@@ -166,7 +179,9 @@ def make(prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, devi
 
     perception = words_perception(prompt, recipe)
     weights, words, side = load_bundle(bundle), perception.caption, len(perception.subject.alpha_HW)
-    models, tools = load_models(weights, device=device), lifting.load_tools(weights, recipe=recipe, device=device)
+    check_device(device)
+    models = load_models(weights, device=device, dtype=chosen_dtype(dtype, device))
+    tools = lifting.load_tools(weights, recipe=recipe, device=device)
     digest, started = prompt_digest(words), time.monotonic()
     with lift_watch(sys.stderr, quiet=quiet) as watch:
         asset = lifting.optimize(

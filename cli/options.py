@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lift3d_ray.cli.offline import hubs_switched_off, offline
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality, Recipe, by_name
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help=f"One of {', '.join(sorted(RECIPES))}.")]
 QualityName = Annotated[Quality, typer.Option("--quality", help="How long a lift may take.")]
 BundleName = Annotated[
-    str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: the embedded one, or a folder.")
+    str, typer.Option("--bundle", metavar="NAME|DIR", help="Model bundle: toybox, one that was pulled, or a folder.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same assets; each picture its own.")]
 BestOf = Annotated[
@@ -32,7 +35,54 @@ Settings = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, for programs.")]
+WEIGHTS_HELP = "Where pulled models lie; by default LIFT3D_WEIGHTS, else ~/.cache/lift3d-ray."
+Weights = Annotated[
+    Path | None, typer.Option("--weights", metavar="DIR", envvar="LIFT3D_WEIGHTS", help=WEIGHTS_HELP)
+]
+MixedModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="ROLE=NAME", help="Another published model in a role of the bundle, or none; more than once."
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
+
+
+
+def _promise(context: typer.Context, given: bool) -> bool:
+    if given:
+        context.with_resource(offline())
+    return given
+
+
+def _switch_off_hubs(context: typer.Context, given: bool) -> bool:
+    if given:
+        context.with_resource(hubs_switched_off())
+    return given
+
+
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=_promise, help="Connect to nothing: whatever tries is stopped.")
+]
+RunOffline = Annotated[
+    bool,
+    typer.Option("--offline", callback=_switch_off_hubs, help="No process of the run asks a model hub for anything."),
+]
+
+
+
+class Precision(StrEnum):
+    """Of weights and passes of the shared models."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    AUTO = "auto"
+
+
+Dtype = Annotated[
+    Precision, typer.Option("--dtype", help="Precision of the shared models; auto: what the device computes fastest.")
+]
 
 AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
@@ -53,6 +103,13 @@ def chosen_recipe(
 
         plain = words_recipe(plain)
     return with_settings(plain, settings or ())
+
+
+def chosen_bundle(name: str, models: list[str] | None, weights: Path | None) -> str:
+    """The bundle in one word, with other models in some roles, for this process and the others of its command."""
+    from lift3d_ray.models.reference import reference
+
+    return reference(name, models or (), weights)
 
 
 def said(select: str) -> Selection:

@@ -37,6 +37,8 @@ def submit(
     quality: options.QualityName = Quality.STANDARD,
     settings: options.Settings = None,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     seed: options.Seed = 0,
     select: Annotated[
         str,
@@ -60,6 +62,7 @@ def submit(
         bool, typer.Option("--retry-failed", help="Also try again the pictures that were themselves at fault.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    offline: options.RunOffline = False,
     quiet: options.Quiet = False,
     json: options.AsJson = False,
 ) -> None:
@@ -82,7 +85,7 @@ def submit(
                 inputs or [],
                 out,
                 chosen,
-                bundle=bundle,
+                bundle=options.chosen_bundle(bundle, models, weights),
                 seed=seed,
                 selection=options.said(select),
                 best_of=best_of,

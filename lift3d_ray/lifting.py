@@ -23,6 +23,7 @@ from lift3d_ray.conditioning.inversion import Inverted, learn_word
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
+from lift3d_ray.guidance.answerable import answerable, left_unasked
 from lift3d_ray.guidance.clip_d import Likeness
 from lift3d_ray.mesh.photo_view import PhotoView
 from lift3d_ray.mesh.rasterize import rasterize
@@ -83,6 +84,8 @@ class SceneTools:
         codec: pictures to latents.
         schedule: the prior's training schedule.
         has_view_prior: whether a reference picture can condition the prior.
+        has_depth_prior: whether depth can.
+        has_text_prior: whether words alone can.
         device: where the field is optimised.
         pose: reads the pose off the subject; without it the prior is asked.
         image_encoder: what the view-conditioned prior knows the subject by beside its latents, where it was trained so.
@@ -95,6 +98,8 @@ class SceneTools:
     codec: LatentCodec
     schedule: NoiseSchedule
     has_view_prior: bool
+    has_depth_prior: bool = True
+    has_text_prior: bool = True
     device: str = "cpu"
     pose: PoseRegressor | None = None
     image_encoder: ImageEncoder | None = None
@@ -118,6 +123,8 @@ def load_tools(bundle: Bundle, *, recipe: Recipe | None = None, device: str = "c
         codec=load_codec(bundle, device=device),
         schedule=load_noise_schedule(bundle),
         has_view_prior=bundle.has_view_prior,
+        has_depth_prior=bundle.has_depth_prior,
+        has_text_prior=not bundle.takes_depth,
         device=device,
         pose=load_pose(bundle),
         image_encoder=load_image_encoder(bundle, device=device),
@@ -320,7 +327,7 @@ def set_scene(
     """
     if not perception.pictured:
         refuse_pictures(recipe)
-    clock = _Clock()
+    recipe, clock = for_prior(recipe, tools), _Clock()
     likeness = _likeness(perception, recipe, tools)
     with clock("pose"):
         report(Progress(stage="pose", step=0, steps=1))
@@ -357,6 +364,7 @@ def fit_prepared(
 ) -> SettledScene:
     """The field of a scene; other arguments as of ``optimize``."""
     scene, inverted, clock = prepared.scene, prepared.inverted, _Clock(prepared.seconds)
+    recipe = for_prior(recipe, tools)
     with clock("optimize"):
         state = (
             initial_state(scene, recipe.optimize, generator=generator, device=tools.device)
@@ -377,6 +385,11 @@ def fit_prepared(
             fitted = replace(fitted, field=painted(scene, scene.latent, state, recipe, tools.codec))
     metrics = {} if inverted is None else inverted.metrics
     return SettledScene(scene=scene, fitted=fitted, seconds=clock.seconds, metrics=metrics)
+
+
+def for_prior(recipe: Recipe, tools: SceneTools) -> Recipe:
+    """The recipe as the bundle's prior can answer it; itself, where that is all of it."""
+    return answerable(recipe, views=tools.has_view_prior, depth=tools.has_depth_prior, words=tools.has_text_prior)
 
 
 def _invert(
@@ -493,7 +506,8 @@ def finish(
         ConfigError: the recipe has a stage two, and prior or tools are missing.
     """
     scene, fitted, config = settled.scene, settled.fitted, recipe.mesh
-    clock = _Clock(settled.seconds)
+    clock, asked = _Clock(settled.seconds), recipe if tools is None else for_prior(recipe, tools)
+    unasked, recipe = left_unasked(recipe, asked), asked
     with clock("mesh"):
         mesh = mesh_field(
             fitted.field, fitted.sharpness, config, scene.perception.subject, scene.c2w_44, scene.pose.framing
@@ -525,7 +539,7 @@ def finish(
         losses=losses,
         timings_s={**clock.seconds, "prior": prior_s},
         textured=None if second is None else second.textured,
-        remarks=() if pictured else remarks(recipe),
+        remarks=unasked if pictured else (*remarks(recipe), *unasked),
     )
 
 

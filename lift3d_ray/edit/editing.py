@@ -21,7 +21,7 @@ from lift3d_ray.errors import ConfigError
 from lift3d_ray.export.preview import contact_sheet
 from lift3d_ray.export.turntable import turntable_frames
 from lift3d_ray.judge import ELEVATION_DEG, agreement_with_words
-from lift3d_ray.lifting import Report, SceneTools, reference_metrics, silent
+from lift3d_ray.lifting import Report, SceneTools, for_prior, reference_metrics, silent
 from lift3d_ray.mesh.photo_view import DEFAULT_PAINT, PhotoView, clean_rim
 from lift3d_ray.mesh.rasterize import rasterize, to_uint8
 from lift3d_ray.mesh.sample import sample_points
@@ -141,7 +141,7 @@ def _refined(
     return refine(
         scene,
         mesh,
-        recipe,
+        for_prior(recipe, tools),
         models.prior,
         tools.codec,
         tools.schedule,

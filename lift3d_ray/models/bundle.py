@@ -10,8 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lift3d_ray.devices import check_device
 from lift3d_ray.errors import BundleError
@@ -43,7 +44,16 @@ REQUIRED_ROLES = (
     "tokenizer",
     "scheduler",
 )
-OPTIONAL_ROLES = ("view_unet", "image_encoder", "controlnet", "pose", "coarse", "point_cloud")
+OPTIONAL_ROLES = (
+    "view_unet",
+    "image_encoder",
+    "controlnet",
+    "pose",
+    "coarse",
+    "point_cloud",
+    "point_upsampler",
+    "point_clip",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,33 +95,51 @@ class Bundle:
         return self.optional_path("view_unet") is not None
 
     @property
+    def takes_depth(self) -> bool:
+        """Whether the text prior must be told depth: it has channels for it beside the latents'."""
+        unet = read_config(self.path("unet"))
+        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+
+    @property
+    def has_depth_prior(self) -> bool:
+        """Whether depth can condition the prior."""
+        return self.optional_path("controlnet") is not None or self.takes_depth
+
+    @property
     def has_point_cloud(self) -> bool:
         """Whether the subject's surface can be guessed as points."""
         return self.optional_path("point_cloud") is not None
 
     @property
     def digest(self) -> str:
-        """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest."""
-        return _digest(self.folder)
+        """Hex digest, 16 characters, of every file of the bundle: the same weights, the same digest.
+
+        What was pulled is taken at the word of ``pulled.json``: those are gigabytes, and were digested when they came.
+        """
+        from lift3d_ray.models.reference import recorded_digests
+
+        if all(where.is_relative_to(normpath(self.folder)) for _, where in self.roles):
+            return _digest(self.folder)
+        facts: list[object] = [self.image_size, self.latent_pack]
+        facts += [[role, recorded_digests(where) or _digest(where)] for role, where in self.roles]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
-    """Open a bundle: ``toybox``, or the path of a folder with a ``bundle.json``.
+    """Open a bundle.
+
+    Args:
+        name_or_path: ``toybox``; a published bundle that was pulled, such as ``sd15``; one with other models in some
+            roles (``reference``); or the path of a folder with a ``bundle.json``.
 
     Raises:
-        BundleError: no such bundle, or its ``bundle.json`` is not complete.
+        BundleError: no such bundle, its ``bundle.json`` is not complete, or what was pulled is not whole.
     """
-    embedded = BUNDLES_FOLDER / str(name_or_path)
-    folder = embedded if (embedded / "bundle.json").exists() else Path(name_or_path)
-    if not (folder / "bundle.json").exists():
-        known = sorted(p.parent.name for p in BUNDLES_FOLDER.glob("*/bundle.json"))
-        raise BundleError(
-            f"{str(name_or_path)!r} is neither an embedded bundle ({', '.join(known)}) "
-            "nor a folder with a bundle.json: check the name or the path"
-        )
-    facts = read_config(folder, "bundle.json")
+    from lift3d_ray.models.reference import check_whole
+
+    folder, facts = _described(str(name_or_path))
     try:
-        roles = {str(role): folder / str(where) for role, where in facts["roles"].items()}
+        roles = {str(role): Path(normpath(folder / str(where))) for role, where in facts["roles"].items()}
         bundle = Bundle(
             name=str(facts["name"]),
             folder=folder,
@@ -122,7 +150,26 @@ def load_bundle(name_or_path: str | Path = EMBEDDED) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{folder / 'bundle.json'} lacks or garbles {error}: see docs on bundles") from error
     _check_roles(bundle, roles)
+    check_whole(roles.values())
     return bundle
+
+
+def _described(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """A bundle's folder and what its ``bundle.json`` says, or would say."""
+    from lift3d_ray.models.catalog import bundle_specs
+    from lift3d_ray.models.reference import published_facts
+
+    for folder in (BUNDLES_FOLDER / name_or_path, Path(name_or_path)):
+        if (folder / "bundle.json").exists():
+            return folder, read_config(folder, "bundle.json")
+    described = published_facts(name_or_path, _described)
+    if described is not None:
+        return described
+    known = sorted(p.parent.name for p in BUNDLES_FOLDER.glob("*/bundle.json"))
+    raise BundleError(
+        f"{name_or_path!r} is neither an embedded bundle ({', '.join(known)}) nor a folder with a bundle.json, "
+        f"and not published either ({', '.join(bundle_specs())}): check the name or the path"
+    )
 
 
 def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
@@ -136,7 +183,7 @@ def _check_roles(bundle: Bundle, roles: dict[str, Path]) -> None:
         )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -231,8 +278,11 @@ def load_point_cloud(bundle: Bundle, *, device: str = "cpu") -> PointESampler | 
     from lift3d_ray.models.point_e import loading
 
     folder = bundle.optional_path("point_cloud")
-    clip = bundle.optional_path("image_encoder") or bundle.path("clip")
-    return None if folder is None else loading.load_point_cloud(folder, clip=clip, device=device)
+    if folder is None:
+        return None
+    clip = bundle.optional_path("point_clip") or bundle.optional_path("image_encoder") or bundle.path("clip")
+    upsampler = bundle.optional_path("point_upsampler")
+    return loading.load_point_cloud(folder, clip=clip, upsampler=upsampler, device=device)
 
 
 def load_image_encoder(bundle: Bundle, *, device: str = "cpu") -> ImageEncoder | None:

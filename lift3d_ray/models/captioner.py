@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.conv_vision import class_of_folder
 from lift3d_ray.models.files import load_pretrained, read_config
 from lift3d_ray.models.nucleus import nucleus_draws
 from lift3d_ray.models.processors import load_image_processor, load_tokenizer
@@ -120,7 +120,7 @@ def load_captioner(folder: Path, device: str = "cpu", dtype: torch.dtype = torch
         from lift3d_ray.models.captioner_blip2 import load_blip2
 
         return load_blip2(folder, device, dtype)
-    model = load_pretrained(with_conv_tower(BlipForConditionalGeneration), folder)
+    model = load_pretrained(class_of_folder(BlipForConditionalGeneration, folder), folder)
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(BertTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)
     processor = load_image_processor(BlipImageProcessor, folder)

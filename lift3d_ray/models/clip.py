@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.conv_vision import class_of_folder
 from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.processors import load_image_processor, load_tokenizer, normalize_pixels
 from lift3d_ray.types import Float32, UInt8
@@ -135,7 +135,7 @@ def load_clip(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.floa
     """
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-    model = load_pretrained(with_conv_tower(CLIPModel), folder)
+    model = load_pretrained(class_of_folder(CLIPModel, folder), folder)
     vocab_size = int(model.config.text_config.vocab_size)
     tokenizer = load_tokenizer(CLIPTokenizer, folder, files=TOKENIZER_FILES, vocab_size=vocab_size)
     processor = load_image_processor(CLIPImageProcessor, folder)

@@ -7,11 +7,13 @@ A folder whose configuration names ``conv_widths`` gets such a tower, any other 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from lift3d_ray.models.conv_encoder import ConvEncoder
+from lift3d_ray.models.files import read_config
 
 
 class ConvVision(nn.Module):
@@ -103,3 +105,13 @@ def with_conv_tower(model_class: Any) -> Any:
 
     Towered.__name__ = Towered.__qualname__ = model_class.__name__
     return Towered
+
+
+def class_of_folder(model_class: Any, folder: Path) -> Any:
+    """The class that a folder's configuration asks for: with the tower, or the official one as it is.
+
+    transformers renames the parameters of old published files for its own classes only, so a ViT gets no subclass.
+    """
+    config = read_config(folder)
+    vision = config.get("vision_config", config)
+    return with_conv_tower(model_class) if vision.get("conv_widths") else model_class

@@ -1,6 +1,6 @@
 """The depth role over the official ``DPTForDepthEstimation`` (Ranftl et al. 2021; MiDaS' affine-invariant disparity).
 
-The folder is transformers' own: ``config.json``, ``model.safetensors``, ``preprocessor_config.json``; the embedded
+The folder is transformers' own: ``config.json``, weights, ``preprocessor_config.json``; the embedded
 model and the published DPT-Large / DPT-Hybrid differ in its content only.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lift3d_ray.errors import BundleError
-from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.conv_vision import class_of_folder
 from lift3d_ray.models.files import load_pretrained, read_config
 from lift3d_ray.types import Float32, UInt8
 
@@ -70,7 +70,7 @@ def load_depth(folder: Path, device: str = "cpu", dtype: torch.dtype | None = No
     """Load a transformers DPT folder.
 
     Args:
-        folder: ``config.json``, ``*.safetensors``, ``preprocessor_config.json``.
+        folder: ``config.json``, weights, ``preprocessor_config.json``.
         device: torch device.
         dtype: precision of weights and passes, float32 when None.
 
@@ -84,8 +84,7 @@ def load_depth(folder: Path, device: str = "cpu", dtype: torch.dtype | None = No
     if kind != "dpt":
         raise BundleError(f"{folder / 'config.json'} has model_type {kind!r}, wanted 'dpt'")
     processor = _load_processor(folder)
-    model = load_pretrained(
-        with_conv_tower(DPTForDepthEstimation), folder, may_lack=UNUSED_IN_DPT)
+    model = load_pretrained(class_of_folder(DPTForDepthEstimation, folder), folder, may_lack=UNUSED_IN_DPT)
     return DptDepth(model.to(device=device, dtype=dtype or torch.float32), processor)
 
 
@@ -94,8 +93,11 @@ def _load_processor(folder: Path) -> DPTImageProcessor:
 
     facts = read_config(folder, "preprocessor_config.json")
     size = facts.get("size")
-    if not isinstance(size, dict) or not {"height", "width"} <= size.keys():
-        raise BundleError(f"{folder / 'preprocessor_config.json'} has size {size!r}, wanted height and width")
+    # Folders of before 2023 name one side for both.
+    if type(size) is not int and not (isinstance(size, dict) and {"height", "width"} <= size.keys()):
+        raise BundleError(
+            f"{folder / 'preprocessor_config.json'} has size {size!r}, wanted one side, or height and width"
+        )
     try:
         return DPTImageProcessor.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError) as error:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from lift3d_ray.errors import BundleError
+from lift3d_ray.models.clip import TOKENIZER_FILES
 from lift3d_ray.models.files import load_pretrained
+from lift3d_ray.models.processors import load_tokenizer
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 from lift3d_ray.models.text_embedder import TextEmbedder
 from lift3d_ray.models.view_conditioning import POSITION_FEATURES, unet_inputs
@@ -36,7 +38,8 @@ class DiffusionPrior:
     """``NoisePredictor`` and ``WordTeacher`` over official diffusers classes.
 
     Args:
-        unet: text-conditioned ``UNet2DConditionModel``, or None where only views are asked.
+        unet: text-conditioned ``UNet2DConditionModel``, or None where only views are asked. One with a channel more
+            than its latents have (Stable Diffusion 2-depth) is told depth there.
         embed: prompts to its cross-attention states, or None likewise.
         schedule: the training schedule of both UNets.
         view_unet: view-conditioned UNet (see ``view_conditioning``), or None.
@@ -60,6 +63,7 @@ class DiffusionPrior:
         for module in (unet, view_unet, controlnet):
             if module is not None:
                 module.eval()
+        self._takes_depth = unet is not None and unet.config.in_channels > unet.config.out_channels
 
     @torch.no_grad()
     def predict_noise(self, query: NoiseQuery) -> NoisePrediction:
@@ -118,6 +122,8 @@ class DiffusionPrior:
     def _words(self, unet: Any) -> TextEmbedder:
         if unet is None or self._embed is None:
             raise ValueError("this bundle has no text prior, which words could be learnt from: switch inversion off")
+        if self._takes_depth:
+            raise ValueError("no words are learnt from a prior that must be told depth: switch inversion off")
         return self._embed
 
     def _check(self, unet: Any, shape: tuple[int, ...], timesteps_B: Int64) -> None:
@@ -132,7 +138,9 @@ class DiffusionPrior:
         guided = query.guidance_scale != 1.0
         hint = None
         if query.disparity_B1HW is not None:
-            hint = torch.from_numpy(query.disparity_B1HW).to(noisy.device, noisy.dtype).repeat(1, 3, 1, 1)
+            hint = torch.from_numpy(query.disparity_B1HW).to(noisy.device, noisy.dtype)
+        if self._takes_depth:
+            noisy, hint = self._with_depth(noisy, hint), None
         if guided:
             noisy, timesteps = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
             hint = None if hint is None else torch.cat([hint, hint])
@@ -164,9 +172,17 @@ class DiffusionPrior:
         if self._controlnet is None:
             raise ValueError("this bundle has no depth ControlNet: use a recipe without depth conditioning")
         down, mid = self._controlnet(
-            noisy, timesteps, encoder_hidden_states=states, controlnet_cond=hint, return_dict=False
+            noisy, timesteps, encoder_hidden_states=states, controlnet_cond=hint.repeat(1, 3, 1, 1), return_dict=False
         )
         return down, mid
+
+    def _with_depth(self, noisy: Tensor, hint: Tensor | None) -> Tensor:
+        """(B, C + 1, h, w) latents and the inverse depth, each picture's spread over [-1, 1], as it was trained."""
+        if hint is None:
+            raise ValueError("this bundle's prior must be told depth: use a recipe whose guidance is depth")
+        small = torch.nn.functional.interpolate(hint, size=noisy.shape[-2:], mode="bicubic", align_corners=False)
+        low, high = small.amin((1, 2, 3), keepdim=True), small.amax((1, 2, 3), keepdim=True)
+        return torch.cat([noisy, 2 * (small - low) / (high - low).clamp(min=1e-4) - 1], dim=1)
 
     def _predict_view(self, query: NoiseQuery, noisy: Tensor, timesteps: Tensor) -> Tensor:
         view, unet = query.view, self._view_unet
@@ -242,11 +258,9 @@ def load_prior(
     from diffusers import ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    try:
-        tokens = CLIPTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{tokenizer} holds no usable CLIP tokenizer: {error}") from error
     encoder = load_pretrained(CLIPTextModel, text_encoder).to(device, dtype)
+    vocab_size = int(encoder.config.vocab_size)
+    tokens = load_tokenizer(CLIPTokenizer, tokenizer, files=TOKENIZER_FILES, vocab_size=vocab_size)
 
     def place(model_class: Any, folder: Path | None) -> Any:
         return None if folder is None else load_pretrained(model_class, folder).to(device, dtype)

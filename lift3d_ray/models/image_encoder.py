@@ -8,6 +8,7 @@ Shape suffixes: B pictures, T tokens, D their width.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from lift3d_ray.models.conv_vision import with_conv_tower
+from lift3d_ray.models.conv_vision import class_of_folder
 from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.processors import load_image_processor, normalize_pixels
 from lift3d_ray.models.small_network import at_side, one_picture
@@ -69,7 +70,7 @@ def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = t
     """Load a ``CLIPVisionModel`` from its official folder, or from a ``CLIPModel``'s.
 
     Args:
-        folder: ``config.json``, ``*.safetensors``, ``preprocessor_config.json``.
+        folder: ``config.json``, weights, ``preprocessor_config.json``.
         device: torch device.
         dtype: precision of weights and passes.
 
@@ -78,8 +79,19 @@ def load_image_encoder(folder: Path, device: str = "cpu", dtype: torch.dtype = t
     """
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
-    vision_half = with_conv_tower(CLIPVisionModel)
-    vision_half._keys_to_ignore_on_load_unexpected = list(OTHER_HALF)
-    model = load_pretrained(vision_half, folder)
+    model = load_pretrained(picture_half(class_of_folder(CLIPVisionModel, folder)), folder)
     processor = load_image_processor(CLIPImageProcessor, folder)
     return ImageEncoder(model.to(device=device, dtype=dtype), processor)
+
+
+@cache
+def picture_half(model_class: Any) -> Any:
+    """The class, content with a folder that holds a whole CLIP."""
+
+    class Half(model_class):  # type: ignore[misc]
+        _keys_to_ignore_on_load_unexpected = OTHER_HALF
+
+    # By its name and its module transformers tells whose parameters it may rename.
+    Half.__name__ = Half.__qualname__ = model_class.__name__
+    Half.__module__ = model_class.__module__
+    return Half

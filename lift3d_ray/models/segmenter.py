@@ -1,8 +1,9 @@
 """The segmenter role over the official ``segment_anything.Sam`` (Kirillov et al. 2023, "Segment Anything").
 
-One loader for every size: ``config.json`` holds the constructor's numbers, so the small embedded model and the
-published ViT-B / L / H differ in figures only. ``SamPredictor`` keeps the current picture on itself; here every call
-makes its own over the shared, read-only weights, so calls of different pictures never mix.
+One loader for every size: ``config.json`` holds the constructor's numbers, and a published ``.pth``, which comes
+without one, says them by its shapes; so the small embedded model and the published ViT-B / L / H differ in figures
+only. ``SamPredictor`` keeps the current picture on itself; here every call makes its own over the shared, read-only
+weights, so calls of different pictures never mix.
 
 Shape suffixes: H W pixels, C channels, N clicks, M masks.
 """
@@ -13,12 +14,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lift3d_ray.errors import BundleError, ConfigError, PhotoTooSmall
-from lift3d_ray.models.files import read_config
+from lift3d_ray.models.files import read_config, read_weights
+from lift3d_ray.models.sam_checkpoint import checkpoint_numbers
 from lift3d_ray.models.subjects import Candidate, mask_iou, rank_subjects, resize_mask, tidy_mask
 from lift3d_ray.types import MaskProposal, SegmentQuery, UInt8
 
@@ -106,22 +108,6 @@ class SamConfig:
             )
         if not 1 <= self.points_per_side <= 64:
             raise ConfigError(f"points_per_side must be within 1..64, got {self.points_per_side}")
-
-
-def published_config(variant: Literal["vit_b", "vit_l", "vit_h"], weights: str) -> SamConfig:
-    """The numbers of a published checkpoint, kept in a file named ``weights``."""
-    dim, depth, heads, global_attention = {
-        "vit_b": (768, 12, 12, (2, 5, 8, 11)),
-        "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
-        "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
-    }[variant]
-    return SamConfig(
-        encoder_dim=dim,
-        encoder_depth=depth,
-        encoder_heads=heads,
-        global_attention=global_attention,
-        weights=weights,
-    )
 
 
 def build_sam(config: SamConfig) -> Sam:
@@ -293,19 +279,28 @@ class SamSegmenter:
 
 
 def load_segmenter(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> SamSegmenter:
-    """Load ``config.json`` and the weights it names.
+    """Load ``config.json`` and the weights it names, or a published ``.pth`` alone.
 
     Args:
-        folder: holds both files.
+        folder: holds both files, or the one.
         device: torch device.
         dtype: precision of the image encoder, float32 when None.
 
     Raises:
         BundleError: a file missing, damaged, or not fitting the other.
     """
-    config = _config_of(folder)
-    sam = build_sam(config)
-    _fill(sam, _read_weights(folder / config.weights), folder / config.weights)
+    published = sorted(folder.glob("*.pth"))
+    if published and not (folder / "config.json").exists():
+        if len(published) > 1:
+            raise BundleError(f"{folder} holds {[path.name for path in published]}: leave the one to be used")
+        path = published[0]
+        state = read_weights(path)
+        config = _config_of_checkpoint(state, path)
+    else:
+        config = _config_of(folder)
+        path = folder / config.weights
+        state = read_weights(path)
+    sam = _filled(config, state, path)
     return SamSegmenter(sam.to(device).requires_grad_(False), config, dtype=dtype)
 
 
@@ -332,27 +327,19 @@ def _config_of(folder: Path) -> SamConfig:
         raise BundleError(f"{folder / 'config.json'} does not describe a Sam: {error}") from error
 
 
-def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise BundleError(f"{path} is missing: config.json names it as the weights")
+def _config_of_checkpoint(state: Mapping[str, torch.Tensor], path: Path) -> SamConfig:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(str(path))
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise BundleError(f"{path} is damaged or not a weight file ({error}): fetch it again") from error
-    if not isinstance(state, Mapping):
-        raise BundleError(f"{path} holds a {type(state).__name__}, wanted named tensors")
-    return state
+        return SamConfig(**checkpoint_numbers(state), weights=path.name)
+    except (KeyError, IndexError, ValueError, ConfigError) as error:
+        raise BundleError(f"{path} does not hold a published Sam: its tensors lack or garble {error}") from error
 
 
-def _fill(sam: Sam, state: Mapping[str, torch.Tensor], path: Path) -> None:
+def _filled(config: SamConfig, state: Mapping[str, torch.Tensor], path: Path) -> Sam:
+    """A ``Sam`` of these weights in single precision, made without drawing others first."""
+    import torch
+
+    with torch.device("meta"):
+        sam = build_sam(config)
     wanted = {name: tuple(value.shape) for name, value in sam.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     wrong = [
@@ -362,7 +349,11 @@ def _fill(sam: Sam, state: Mapping[str, torch.Tensor], path: Path) -> None:
     ]
     if wrong:
         raise BundleError(f"{path} does not fit its config.json in {len(wrong)} tensors: " + "; ".join(wrong[:4]))
-    sam.load_state_dict(dict(state))
+    sam.to_empty(device="cpu").load_state_dict(dict(state))
+    # What no file holds.
+    for name in ("pixel_mean", "pixel_std"):
+        sam.register_buffer(name, torch.tensor(getattr(config, name)).view(-1, 1, 1), persistent=False)
+    return sam
 
 
 def _shrunk(rgb_HWC: UInt8, side_px: int) -> UInt8:

@@ -45,7 +45,7 @@ class Calls:
         self.error: Exception | None = None
         bundle = SimpleNamespace(name="toybox", digest="b1")
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
-        monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: "models")
+        monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: "models")
         monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: "tools")
         monkeypatch.setattr(lift3d_ray.best_of, "lift_best", self.lift)
         monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
@@ -54,7 +54,7 @@ class Calls:
         self.lifted = {"photo": photo, "models": models, "recipe": recipe, **settings}
         if self.error:
             raise self.error
-        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"))
+        return SimpleNamespace(perception=SimpleNamespace(caption="a red mug"), remarks=())
 
     def write(self, asset: Any, folder: Path, provenance: Any) -> Any:
         self.written = {"asset": asset, "provenance": provenance}
@@ -98,7 +98,7 @@ def test_without_a_picture_the_prompt_is_drawn(
 
     monkeypatch.setattr(lift3d_ray.guidance.drawing, "draw_photo", draw)
     parts = {name: name for name in ("prior", "clip", "codec", "schedule")}
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(**parts))
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: SimpleNamespace(**parts))
     monkeypatch.setattr(
         lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: SimpleNamespace(**parts)
     )
@@ -123,7 +123,8 @@ def test_words_alone_need_no_drawing(
         return SimpleNamespace(perception=perception, remarks=("Made from words alone.",))
 
     monkeypatch.setattr(lift3d_ray.lifting, "optimize", optimize)
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(prior="prior"))
+    models = SimpleNamespace(prior="prior")
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: models)
     out = tmp_path / "out"
     wanted = ["lift", "--prompt", " a  red mug", "--without-picture", "--out", str(out), "--quality", "draft"]
     assert main([*wanted, "--seed", "5", "--set", "optimize.steps=7"]) == 0
@@ -236,7 +237,7 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
     calls: Calls, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        lift3d_ray.models.bundle, "load_models", lambda bundle, device: SimpleNamespace(segmenter="segmenter")
+        lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: SimpleNamespace(segmenter="segmenter")
     )
     monkeypatch.setattr(lift3d_ray.subject.select, "every_subject", lambda photo, segmenter: ["one", "two", "three"])
     tried: list[int] = []
@@ -247,7 +248,7 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
         tried.extend(seeds)
         if mask == "two":
             raise NoSubject("too thin")
-        return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"))
+        return SimpleNamespace(perception=SimpleNamespace(caption=f"a Red mug, {mask}"), remarks=())
 
     def write(asset: Any, folder: Path, provenance: Any) -> Any:
         folders.append(folder)

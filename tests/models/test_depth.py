@@ -150,7 +150,7 @@ def test_another_kind_of_model_is_refused(folder: Path) -> None:
 
 def test_preprocessing_without_a_size_is_refused(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(BundleError, match="wanted height and width"):
+    with pytest.raises(BundleError, match="wanted one side, or height and width"):
         load_depth(folder)
 
 

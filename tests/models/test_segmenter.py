@@ -18,7 +18,6 @@ from lift3d_ray.models.segmenter import (
     SamSegmenter,
     build_sam,
     load_segmenter,
-    published_config,
     save_segmenter,
 )
 from lift3d_ray.types import MaskProposal, SegmentQuery, UInt8
@@ -114,28 +113,33 @@ def test_half_precision_encoder_answers_nearly_the_same(folder: Path) -> None:
     assert np.mean(half[0].mask_HW == full[0].mask_HW) > 0.9
 
 
-@pytest.mark.parametrize("variant", ["vit_b", "vit_l", "vit_h"])
-def test_published_sizes_have_the_official_names_and_shapes(variant: str) -> None:
-    from segment_anything import sam_model_registry
-
-    with torch.device("meta"):
-        ours = build_sam(published_config(variant, f"sam_{variant}.pth"))  # type: ignore[arg-type]
-        official = sam_model_registry[variant]()
-    shapes = [{name: tuple(value.shape) for name, value in sam.state_dict().items()} for sam in (ours, official)]
-    assert shapes[0] == shapes[1]
-    assert published_config(variant, "x.pth").pixel_mean == (123.675, 116.28, 103.53)  # type: ignore[arg-type]
+WINDOWED = replace(
+    TINY, window_size=3, global_attention=(1,), relative_positions=True, prompt_dim=32, decoder_heads=8
+)
 
 
-def test_published_pth_with_windows_and_relative_positions(tmp_path: Path) -> None:
-    config = replace(
-        TINY, window_size=3, global_attention=(1,), relative_positions=True, weights="sam_vit_x.pth", prompt_dim=32
-    )
+def test_a_pth_beside_its_configuration(tmp_path: Path) -> None:
+    config = replace(WINDOWED, weights="sam_vit_x.pth")
     sam = random_sam(config)
     save_segmenter(tmp_path, sam, replace(config, weights="unused.safetensors"), torch.float32)
     torch.save(sam.state_dict(), tmp_path / "sam_vit_x.pth")
     found = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**found, "weights": "sam_vit_x.pth"}))
     assert same(load_segmenter(tmp_path).segment(click(0)), SamSegmenter(sam, config).segment(click(0)))
+
+
+def test_a_published_pth_alone_says_its_sizes_by_its_shapes(tmp_path: Path) -> None:
+    sam = random_sam(WINDOWED)
+    torch.save(sam.state_dict(), tmp_path / "sam_vit_x.pth")
+    loaded = load_segmenter(tmp_path)
+    assert same(loaded.segment(click(0)), SamSegmenter(sam, WINDOWED).segment(click(0)))
+    torch.save(sam.state_dict(), tmp_path / "other.pth")
+    with pytest.raises(BundleError, match=r"other\.pth.*leave the one"):
+        load_segmenter(tmp_path)
+    (tmp_path / "other.pth").unlink()
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "sam_vit_x.pth")
+    with pytest.raises(BundleError, match="does not hold a published Sam"):
+        load_segmenter(tmp_path)
 
 
 def test_a_convolutional_encoder_takes_the_place_of_the_vit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Shape suffixes: B clouds (always one), C channels, N points, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -58,6 +58,11 @@ class PointESampler:
                     "with into a folder 'clip' beside its weights (the published ones: ViT-L/14)"
                 )
         self._stages, self._grid, self._published = tuple(stages), grid, published
+
+    def in_steps(self, steps: int) -> PointESampler:
+        """The same networks, drawn from in this many steps each."""
+        stages = [replace(stage, sampling=replace(stage.sampling, steps=steps)) for stage in self._stages]
+        return PointESampler(stages, self._grid, published=self._published)
 
     def guess_points(self, rgb_HWC: UInt8, *, seed: int) -> ColoredPoints:
         """Guess the surface of the subject of a crop over white, (S, S, 3) uint8, the subject filling most of it.

@@ -9,10 +9,8 @@ Shape suffixes: B clouds, N points, C channels, T picture tokens, D width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -74,32 +72,6 @@ class PointTransformerConfig:
                 raise ConfigError(
                     f"an upsampler needs {CHANNELS} {name} and any other network none, got {getattr(self, name)}"
                 )
-
-
-def _published() -> Mapping[str, PointTransformerConfig]:
-    base = PointTransformerConfig()
-    vector = replace(base, condition=Condition.VECTOR, condition_width=768, condition_tokens=1)
-    return MappingProxyType(
-        {
-            "base40M-imagevec": vector,
-            "base40M-textvec": vector,
-            "base40M-uncond": replace(base, condition=Condition.NONE),
-            "base40M": base,
-            "base300M": replace(base, width=1024, layers=24, heads=16),
-            "base1B": replace(base, width=2048, layers=24, heads=32),
-            "upsample": replace(
-                base,
-                points=3072,
-                low_res_points=1024,
-                channel_scales=(2.0, 2.0, 2.0, *(0.007843137255,) * 3),
-                channel_biases=(0.0, 0.0, 0.0, -1.0, -1.0, -1.0),
-            ),
-        }
-    )
-
-
-PUBLISHED: Mapping[str, PointTransformerConfig] = _published()
-"""The published networks by their names, all conditioned on CLIP ViT-L/14."""
 
 
 class PointTransformer(nn.Module):

@@ -115,16 +115,24 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, PointTransformerConf
     """Published names for small networks."""
     small = PointTransformerConfig(width=32, layers=1, heads=2, points=12, condition_width=16, condition_tokens=4)
     scales: dict[str, Any] = {"channel_scales": OWN.channel_scales, "channel_biases": OWN.channel_biases}
-    configs = {"base40M": small, "upsample": replace(small, points=20, low_res_points=12, **scales)}
-    monkeypatch.setattr(loading, "PUBLISHED", configs)
+    configs = {"base": small, "upsample": replace(small, points=20, low_res_points=12, **scales)}
+    monkeypatch.setattr(loading, "HEAD_WIDTH", 16)
     monkeypatch.setattr(loading, "KarrasConfig", lambda **changes: replace(FEW, **changes))
+    points = {0: 12, 1024: 20}
+
+    def smaller(state: Any) -> PointTransformerConfig:
+        config = checkpoint_config(state)
+        return replace(config, points=points[config.low_res_points], low_res_points=config.low_res_points and 12)
+
+    checkpoint_config = loading.checkpoint_config
+    monkeypatch.setattr(loading, "checkpoint_config", smaller)
     return configs
 
 
 def test_published_files_become_a_base_and_an_upsampler(
     published: dict[str, PointTransformerConfig], vit: Path, tmp_path: Path
 ) -> None:
-    torch.save(network(published["base40M"]).state_dict(), tmp_path / "base_40m.pt")
+    torch.save(network(published["base"]).state_dict(), tmp_path / "base_40m.pt")
     alone = load_point_cloud(tmp_path, clip=vit).guess_points(picture(), seed=1)
     assert alone.xyz_N3.shape == (12, 3)
     torch.save(network(published["upsample"]).state_dict(), tmp_path / "upsample_40m.pt")
@@ -141,22 +149,43 @@ def test_published_networks_keep_their_noise_and_their_weights(
 ) -> None:
     wanted = network(published["upsample"]).state_dict()
     torch.save(wanted, tmp_path / "upsample_40m.pt")
-    stage = published_stage(tmp_path / "upsample_40m.pt", "upsample")
+    stage = published_stage(tmp_path / "upsample_40m.pt")
+    assert stage.network.config == replace(published["upsample"], condition_tokens=256)
     for name, value in stage.network.state_dict().items():
         torch.testing.assert_close(value, wanted[name])
     assert (stage.diffusion.betas, stage.sampling.sigma_max, stage.sampling.churn) == (Betas.LINEAR, 160, 0)
 
 
+def test_an_upsampler_may_have_a_folder_of_its_own(
+    published: dict[str, PointTransformerConfig], vit: Path, tmp_path: Path
+) -> None:
+    for name in ("base", "upsample"):
+        (tmp_path / name).mkdir()
+        torch.save(network(published[name]).state_dict(), tmp_path / name / "any_name.pt")
+    sampler = load_point_cloud(tmp_path / "base", clip=vit, upsampler=tmp_path / "upsample")
+    drawn = sampler.guess_points(picture(), seed=1)
+    assert drawn.xyz_N3.shape == (32, 3)
+    with pytest.raises(BundleError, match="2 base networks"):
+        load_point_cloud(tmp_path / "base", clip=vit, upsampler=tmp_path / "base")
+
+
 def test_files_of_other_networks_are_refused(
     published: dict[str, PointTransformerConfig], vit: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(BundleError, match=r"base_40m\.pt"):
+    with pytest.raises(BundleError, match=r"holds no point cloud network"):
         load_point_cloud(tmp_path, clip=vit)
     torch.save(network(published["upsample"]).state_dict(), tmp_path / "base_40m.pt")
-    with pytest.raises(BundleError, match="cond_point_proj"):
+    with pytest.raises(BundleError, match="holds no point cloud network"):
+        load_point_cloud(tmp_path, clip=vit)
+    state = network(published["base"]).state_dict()
+    torch.save({**state, "extra": torch.zeros(1)}, tmp_path / "base_40m.pt")
+    with pytest.raises(BundleError, match=r"(?s)base_40m\.pt does not hold.*extra"):
+        load_point_cloud(tmp_path, clip=vit)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "base_40m.pt")
+    with pytest.raises(BundleError, match=r"base_40m\.pt does not hold.*input_proj"):
         load_point_cloud(tmp_path, clip=vit)
     (tmp_path / "base_40m.pt").write_bytes(b"no")
-    with pytest.raises(BundleError, match="published base40M"):
+    with pytest.raises(BundleError, match="damaged or not a weight file"):
         load_point_cloud(tmp_path, clip=vit)
 
 
