@@ -172,7 +172,8 @@ def test_code_names_no_published_model() -> None:
 
 
 def test_configurations_are_the_published_files_where_those_are_known() -> None:
-    exact, shortened = set(), set()
+    exact: set[str] = set()
+    shortened: set[str] = set()
     for name, entry in model_entries().items():
         for file in entry.files:
             path = DATA_FOLDER / "models" / name / file.path

@@ -88,7 +88,7 @@ _REDUCED: Mapping[str, Mapping[str, Any]] = {
     },
     "PointTransformer": {"width": 64, "layers": 2, "heads": 1, "condition_width": 32},
 }
-_STAGES = {
+_STAGES: Mapping[bool, Mapping[str, Any]] = {
     False: {"neck_hidden_sizes": [16, 16, 32, 32], "backbone_out_indices": [0, 1, 2, 3]},
     True: {
         "neck_hidden_sizes": [32, 64, 32, 32],
@@ -134,7 +134,8 @@ def build(entry: ModelEntry, part: ModelPart, config: dict[str, Any], *, device:
     with torch.device(device):
         if entry.layout is Layout.SAM_PTH:
             numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-            return build_sam(SamConfig(**numbers))
+            sam: nn.Module = build_sam(SamConfig(**numbers))
+            return sam
         if entry.layout is Layout.POINT_E_PT:
             return PointTransformer(network_config(config), device=device)
         library, name = part.model_class.rsplit(".", 1)
