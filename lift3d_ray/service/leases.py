@@ -23,7 +23,7 @@ from lift3d_ray.types import Progress
 WORKER_LOST = "worker-lost"
 """Error code of a job that took every worker with it."""
 
-_LONGEST_MESSAGE = 2000
+_LONGEST_TEXT = 2000
 
 
 def take(work: Work, worker: str, lease_s: float) -> Row[Any] | None:
@@ -128,7 +128,7 @@ def finish(work: Work, lease: Lease, result: JobResult) -> bool:
     values = {
         "progress": 1.0,
         "folders": json.dumps(result.folders),
-        "caption": result.caption,
+        "caption": _storable(result.caption),
         "result_bytes": result.stored_bytes,
     }
     _end(work, row, JobState.SUCCEEDED, values)
@@ -210,7 +210,12 @@ def _requeue(work: Work, row: Row[Any], *, deaths: int) -> None:
 
 
 def _fail(work: Work, row: Row[Any], code: str, message: str) -> None:
-    _end(work, row, JobState.FAILED, {"error_code": code, "error_message": message[:_LONGEST_MESSAGE]})
+    _end(work, row, JobState.FAILED, {"error_code": code, "error_message": _storable(message)})
+
+
+def _storable(text: str) -> str:
+    """A text without what a database refuses: zero bytes and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
 
 
 def _end(work: Work, row: Row[Any], state: JobState, values: Mapping[str, Any]) -> Row[Any]:

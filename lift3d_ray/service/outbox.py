@@ -1,4 +1,4 @@
-"""Messages to webhooks, written in the transaction that ends the job: none is lost, none tells of what did not happen."""
+"""Messages to webhooks, written in the transaction that ends the job: none is lost, none tells what did not happen."""
 
 from __future__ import annotations
 
