@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from lift3d_ray.errors import Clash, Closing, ConfigError, NotAllowed, TooMuch
+from lift3d_ray.service.addresses import parse_url
 from lift3d_ray.service.database import Work
 from lift3d_ray.service.jobs import JobState, LiftOrder
 from lift3d_ray.service.rows import note
@@ -66,6 +67,8 @@ def admit(
         What the request is answered with: id of the batch, or of the job. It is an earlier one's where that was the
         same request.
     """
+    for request in requests:
+        _check(request.order)
     # Whoever holds this row is the only one to take jobs in: limits hold, and tickets are in order.
     gate = work.conn.execute(sa.select(GATE).with_for_update()).one()
     digest = _digest(requests, batch)
@@ -84,6 +87,13 @@ def admit(
         named = {"owner": owner, "idempotency_key": idempotency_key, "digest": digest, "answer": answer}
         work.conn.execute(REQUESTS.insert().values(named))
     return answer
+
+
+def _check(order: LiftOrder) -> None:
+    """Refuse what could only fail later: an unknown recipe or setting, a webhook to where nothing is sent."""
+    order.chosen_recipe()
+    if order.webhook is not None:
+        parse_url(order.webhook)
 
 
 def _digest(requests: Sequence[Request], batch: str) -> str:

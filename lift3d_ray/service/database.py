@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lift3d_ray.errors import ConfigError, DatabaseError
 from lift3d_ray.service.jobs import LOCAL_OWNER
+from lift3d_ray.service.signing import new_secret
 from lift3d_ray.service.tables import GATE, METADATA, OWNERS, SCHEMA_VERSION
 
 UNLIMITED = 2**31 - 1
@@ -29,7 +30,8 @@ _BUSY_S = 30
 _CONNECT_S = 10
 _SETUP_LOCK = 0x6C696674  # any number that nobody else takes an advisory lock on: "lift"
 _WAL_TRIES = 100
-_WRITES = "lift3d_writes"
+_KIND = "lift3d_kind"
+_READS, _WRITES, _WRITES_LIGHTLY = "reads", "writes", "writes lightly"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +73,20 @@ class Database:
         return self.url.get_backend_name() == "sqlite"
 
     @contextmanager
-    def writing(self) -> Iterator[Work]:
-        """A transaction that may write: committed at the end, undone by an exception."""
-        with self._transaction(writes=True) as work:
+    def writing(self, *, durable: bool = True) -> Iterator[Work]:
+        """A transaction that may write: committed at the end, undone by an exception.
+
+        Args:
+            durable: outlives a power cut once it is committed. Without, it outlives the death of any process, and
+                waits for no disk: for what is soon written again, such as progress.
+        """
+        with self._transaction(_WRITES if durable else _WRITES_LIGHTLY) as work:
             yield work
 
     @contextmanager
     def reading(self) -> Iterator[Work]:
         """A transaction that only reads."""
-        with self._transaction(writes=False) as work:
+        with self._transaction(_READS) as work:
             yield work
 
     def close(self) -> None:
@@ -87,9 +94,11 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, *, writes: bool) -> Iterator[Work]:
+    def _transaction(self, kind: str) -> Iterator[Work]:
         try:
-            with self._engine.connect().execution_options(**{_WRITES: writes}) as conn, conn.begin():
+            with self._engine.connect().execution_options(**{_KIND: kind}) as conn, conn.begin():
+                if kind == _WRITES_LIGHTLY and not self.is_sqlite:
+                    conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield Work(conn=conn, now=self._now(conn))
         except sa.exc.DBAPIError as error:
             raise DatabaseError(
@@ -126,7 +135,7 @@ def _local_owner(now: float) -> dict[str, Any]:
     return {
         "id": LOCAL_OWNER,
         "name": "this machine",
-        "webhook_secret": "",
+        "webhook_secret": new_secret(),
         "max_queued": UNLIMITED,
         "max_running": UNLIMITED,
         "max_stored_bytes": 2**62,
@@ -182,13 +191,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
             if attempt == _WAL_TRIES - 1:
                 raise
             time.sleep(0.05)
-    connection.execute("PRAGMA synchronous=FULL")  # what was accepted outlives a power cut
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite(conn: Connection) -> None:
-    writes = conn.get_execution_options().get(_WRITES, True)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    kind = conn.get_execution_options().get(_KIND, _WRITES)
+    # With FULL a commit waits for the disk, and so do those before it that did not wait themselves.
+    conn.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if kind == _WRITES_LIGHTLY else 'FULL'}")
+    conn.exec_driver_sql("BEGIN" if kind == _READS else "BEGIN IMMEDIATE")
 
 
 def _first_line(error: BaseException | None) -> str:

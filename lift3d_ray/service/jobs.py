@@ -52,6 +52,9 @@ ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
 class LiftOrder:
     """What was asked for, apart from the picture's bytes.
 
+    Whether the recipe and the webhook's address are known and allowed is checked when a store accepts the order: what
+    is stored is still read by a later release that knows them no more.
+
     Attributes:
         name: what people call the picture.
         recipe: name of the recipe.
@@ -85,7 +88,6 @@ class LiftOrder:
             )
         for words in (self.name, self.prompt, self.selection.words, self.webhook):
             _require(words is None or words.isprintable(), f"names, words and addresses are printable, got {words!r}")
-        self.chosen_recipe()
 
     def chosen_recipe(self) -> Recipe:
         """The recipe with its exchanged numbers.

@@ -113,6 +113,8 @@ class JobStore:
             TooMuch: too many jobs wait, of this owner or of all, or this owner stores too much.
             Closing: the service is shutting down.
             NotAllowed: the owner is unknown or revoked.
+            ConfigError: the recipe, its quality or a setting is unknown, or refuses its value.
+            FetchRefused: the webhook's address is none that is sent to.
         """
         request = Request(order=order, picture_digest=picture_digest, picture_bytes=picture_bytes)
         with self.database.writing() as work:
@@ -294,7 +296,7 @@ class JobStore:
 
     def renew(self, lease: Lease, lease_s: float) -> Standing:
         """Hold a job for so many seconds from now. Says whether to go on."""
-        with self.database.writing() as work:
+        with self.database.writing(durable=False) as work:
             return leases.renew(work, lease, lease_s)
 
     def report(self, lease: Lease, progress: Progress, overall: float) -> Standing:
@@ -305,12 +307,12 @@ class JobStore:
             progress: the stage and its steps.
             overall: how far the whole job is, in [0, 1] (``stages.overall``).
         """
-        with self.database.writing() as work:
+        with self.database.writing(durable=False) as work:
             return leases.report(work, lease, progress, overall)
 
     def announce(self, lease: Lease, kind: str, data: Mapping[str, Any]) -> Standing:
         """Add an event, such as ``preview`` with the name of a picture's file."""
-        with self.database.writing() as work:
+        with self.database.writing(durable=False) as work:
             return leases.announce(work, lease, kind, data)
 
     def finish(self, lease: Lease, result: JobResult) -> bool:
