@@ -402,6 +402,13 @@ class JobStore:
         with self.database.reading() as work:
             return work.conn.execute(query).first() is not None
 
+    def needs_folder(self, folder: str, *, besides: str) -> bool:
+        """Whether another job than this one has its result in a folder."""
+        named = JOBS.c.folders.contains(json.dumps(folder), autoescape=True)
+        query = sa.select(JOBS.c.id).where(named, JOBS.c.id != besides).limit(1)
+        with self.database.reading() as work:
+            return work.conn.execute(query).first() is not None
+
 
 def _visible(work: Work, job_id: str, owner: str, *, to_change: bool = False) -> Row[Any]:
     """The row of an owner's job."""
