@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lift3d_ray.errors import Clash
 
-_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*")
 
 
 class RangeNotHere(Clash):

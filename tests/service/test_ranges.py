@@ -35,7 +35,9 @@ def test_what_is_not_understood_gives_the_whole_file(header: str | None) -> None
     assert wanted_range(header, 100, etag=TAG) is None
 
 
-@pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=200-300", 100), ("bytes=-0", 100), ("bytes=0-", 0)])
+@pytest.mark.parametrize(
+    ("header", "size"), [("bytes=100-", 100), ("bytes=200-300", 100), ("bytes=-0", 100), ("bytes=0-", 0)]
+)
 def test_a_part_behind_the_end_is_refused(header: str, size: int) -> None:
     with pytest.raises(RangeNotHere, match=f"{size} bytes"):
         wanted_range(header, size, etag=TAG)
