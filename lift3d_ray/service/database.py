@@ -32,6 +32,11 @@ _SETUP_LOCK = 0x6C696674  # any number that nobody else takes an advisory lock o
 _WAL_TRIES = 100
 _KIND = "lift3d_kind"
 _READS, _WRITES, _WRITES_LIGHTLY = "reads", "writes", "writes lightly"
+_POSTGRES_BEGINS = {
+    # One state of affairs for all the questions of a transaction, as SQLite has it.
+    _READS: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    _WRITES_LIGHTLY: "SET LOCAL synchronous_commit = off",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Work]:
-        """A transaction that only reads."""
+        """A transaction that only reads, and sees one state of affairs throughout."""
         with self._transaction(_READS) as work:
             yield work
 
@@ -97,8 +102,8 @@ class Database:
     def _transaction(self, kind: str) -> Iterator[Work]:
         try:
             with self._engine.connect().execution_options(**{_KIND: kind}) as conn, conn.begin():
-                if kind == _WRITES_LIGHTLY and not self.is_sqlite:
-                    conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                if not self.is_sqlite and kind in _POSTGRES_BEGINS:
+                    conn.exec_driver_sql(_POSTGRES_BEGINS[kind])
                 yield Work(conn=conn, now=self._now(conn))
         except sa.exc.DBAPIError as error:
             raise DatabaseError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
@@ -48,16 +48,27 @@ def _position(work: Work, row: Row[Any]) -> int:
         .where(JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING)))
         .group_by(JOBS.c.owner, OWNERS.c.served_at)
     )
-    owners = {found.owner: found for found in work.conn.execute(query) if found.queued}
+    found = work.conn.execute(query).all()
+    owners = {owner: _Turn(queued, running, served_at, first) for owner, queued, running, first, served_at in found}
+    owners = {owner: turn for owner, turn in owners.items() if turn.queued}
     mine = owners.pop(row.owner)
     return 1 + own + sum(_ahead(other, mine, own) for other in owners.values())
 
 
-def _ahead(other: Row[Any], mine: Row[Any], own: int) -> int:
+class _Turn(NamedTuple):
+    """Where an owner stands: jobs waiting and running, when one was last started, and the first ticket that waits."""
+
+    queued: int
+    running: int
+    served_at: float
+    first: int
+
+
+def _ahead(other: _Turn, mine: _Turn, own: int) -> int:
     """How many of another owner's jobs come before the one that has ``own`` jobs of its own owner before it."""
     goes_first = (other.running, other.served_at, other.first) < (mine.running, mine.served_at, mine.first)
     catches_up = mine.running - other.running
-    return int(max(0, min(other.queued, own + (catches_up if catches_up else int(goes_first)))))
+    return max(0, min(other.queued, own + (catches_up if catches_up else int(goes_first))))
 
 
 def _usual_seconds(work: Work, row: Row[Any]) -> float | None:

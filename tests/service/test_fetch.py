@@ -135,7 +135,7 @@ def test_redirects_end_after_three() -> None:
 def drips(start: bytes, drop: bytes) -> Behave:
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(start)
-        for _ in range(200):
+        for _number in range(200):
             connection.sendall(drop)
             time.sleep(0.05)
 
