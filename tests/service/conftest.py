@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "jobs.db")
         return
-    with fresh_database(request.getfixturevalue("postgres"), f"t{secrets.token_hex(6)}") as address:
+    with fresh_database(request.getfixturevalue("postgres")) as address:
         yield address
 
 

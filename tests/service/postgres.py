@@ -33,7 +33,10 @@ def _user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root: whom to run it as instead."""
     if os.geteuid() != 0:
         return {}
-    entry = pwd.getpwnam("postgres")
+    try:
+        entry = pwd.getpwnam("postgres")
+    except KeyError:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres here to run it as")
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
@@ -77,11 +80,9 @@ def _wait(root: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def fresh_database(host: str, name: str) -> Iterator[str]:
-    """An empty database on the server; yields its URL."""
+def fresh_database(host: str) -> Iterator[str]:
+    """The server's one database, empty; yields its URL. Emptying it is ten times as fast as making another."""
     with psycopg.connect(host=host, user="lift3d", dbname="postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            yield f"postgresql://lift3d@/{name}?host={host}"
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        admin.execute("DROP SCHEMA public CASCADE")
+        admin.execute("CREATE SCHEMA public")
+    yield f"postgresql://lift3d@/postgres?host={host}"

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import urlsplit
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lift3d_ray.errors import FetchRefused
 from lift3d_ray.service.addresses import check_addresses, is_public, parse_url
@@ -143,3 +148,30 @@ def test_one_private_address_of_a_name_is_enough() -> None:
 @pytest.mark.parametrize("text", ["", "x", "127.1", "fe80::1%eth0", "2606:4700::1%2", "1.2.3.4/8"])
 def test_what_is_no_plain_address_is_not_public(text: str) -> None:
     assert not is_public(text)
+
+
+ODD = st.from_regex(
+    r"https?://[a-z0-9]{0,3}[.@:%#?/\\\[\]_-]{0,2}[a-z0-9]{0,3}\.?[a-z]{0,2}[.:@/?#a1é \t\n-]{0,4}", fullmatch=True
+)
+
+
+@given(ODD)
+@settings(max_examples=200, deadline=None)
+def test_what_is_read_is_read_alike_by_other_readers(url: str) -> None:
+    # Checks are passed where two readers of a URL disagree about its host.
+    try:
+        place = parse_url(url)
+    except FetchRefused:
+        return
+    other = urlsplit(place.url)
+    assert (other.scheme, other.hostname, other.username) == (place.scheme, place.host, None)
+    assert (other.port or {"http": 80, "https": 443}[place.scheme]) == place.port
+    assert urlsplit(url).hostname in (place.host, f"{place.host}.")
+
+
+@given(st.ip_addresses())
+def test_addresses_that_carry_others_are_never_public(address: IPv4Address | IPv6Address) -> None:
+    assert not (is_public(str(address)) and (address.is_private or address.is_multicast or address.is_reserved))
+    if isinstance(address, IPv4Address):
+        for carrier in (f"::ffff:{address}", f"::{address}", f"64:ff9b::{address}"):
+            assert not is_public(carrier)

@@ -91,7 +91,7 @@ def test_the_clock_is_the_databases_own(url: str) -> None:
 
 
 def test_a_lost_connection_is_made_anew(postgres: str) -> None:
-    with fresh_database(postgres, "lost") as url, closing(Database(url)) as database:
+    with fresh_database(postgres) as url, closing(Database(url)) as database:
         with database.reading() as work:
             mine = work.conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         with closing(Database(url)) as other, other.writing() as work:
