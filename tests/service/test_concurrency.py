@@ -17,6 +17,8 @@ import pytest
 from lift3d_ray.errors import TooMuch
 from lift3d_ray.service.database import Database
 from lift3d_ray.service.jobs import ENDED, JobResult, JobState, LiftOrder, Standing
+from lift3d_ray.service.leases import end_canceled
+from lift3d_ray.service.rows import held
 from lift3d_ray.service.store import JobStore, QueueSettings
 from tests.service.test_store import add_owner
 
@@ -152,3 +154,19 @@ def test_many_make_the_tables_together(url: str) -> None:
     for database in opened:
         database.close()
     assert len(opened) == WORKERS
+
+
+def test_a_job_that_is_being_canceled_is_not_started(shared: Database) -> None:
+    store = JobStore(shared)
+    job_id = store.accept(LiftOrder(), picture_digest="0").id
+    claimed: list[object] = []
+    worker = threading.Thread(target=lambda: claimed.append(store.claim("worker", 60)))
+    with shared.writing() as work:
+        row = held(work, job_id)
+        assert row is not None
+        end_canceled(work, row)
+        worker.start()
+        worker.join(0.5)  # on PostgreSQL it has passed the job over by now, on SQLite it waits for its turn
+    worker.join(30)
+    assert claimed == [None]
+    assert store.get(job_id).state is JobState.CANCELED

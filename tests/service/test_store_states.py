@@ -190,8 +190,8 @@ def set_state(state: JobState) -> Callable[[Model], None]:
 
 def test_any_order_of_calls(url: str) -> None:
     examples = settings(
-        max_examples=12,
-        stateful_step_count=30,
+        max_examples=20,
+        stateful_step_count=40,
         phases=[Phase.generate],  # shrinking takes minutes where every call is a transaction
         deadline=None,
         derandomize=True,
