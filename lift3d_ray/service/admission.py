@@ -120,9 +120,10 @@ def _within_limits(work: Work, requests: Sequence[Request], owner: str, most_que
     limits = work.conn.execute(sa.select(OWNERS).where(OWNERS.c.id == owner)).one_or_none()
     if limits is None or limits.revoked_at is not None:
         raise NotAllowed("this API key is unknown or revoked; ask for another")
-    everybody, own = usage(work, None), usage(work, owner)
+    own = usage(work, owner)
+    everybody = work.conn.execute(sa.select(sa.func.count()).where(JOBS.c.state == JobState.QUEUED)).scalar_one()
     coming, size = len(requests), sum(request.picture_bytes for request in requests)
-    for most, queued, whose in ((limits.max_queued, own.queued, "of this key "), (most_queued, everybody.queued, "")):
+    for most, queued, whose in ((limits.max_queued, own.queued, "of this key "), (most_queued, everybody, "")):
         if coming > most:
             raise ConfigError(f"a request of {coming} jobs is more than may ever wait ({most}); split it")
         if queued + coming > most:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from lift3d_ray.errors import ConfigError, Lift3DError, TooMuch
+from lift3d_ray.errors import ConfigError, TooMuch
 from lift3d_ray.service.jobs import MAX_SEED, JobState, LiftOrder, selection_from
 from lift3d_ray.service.stages import overall
 from lift3d_ray.subject.select import EVERY, Selection
@@ -70,7 +70,7 @@ def test_three_states_are_final() -> None:
 
 def test_a_full_queue_crosses_processes_with_its_seconds() -> None:
     error = pickle.loads(pickle.dumps(TooMuch("full", retry_after_s=7.5)))
-    assert isinstance(error, Lift3DError)
+    assert isinstance(error, TooMuch)
     assert (str(error), error.retry_after_s, error.code) == ("full", 7.5, "too-much")
 
 
