@@ -123,11 +123,12 @@ def announce(work: Work, lease: Lease, kind: str, data: Mapping[str, Any]) -> St
 def finish(work: Work, lease: Lease, result: JobResult) -> bool:
     """End a job well; see ``JobStore.finish``."""
     row = held_by(work, lease)
+    folders = json.dumps(result.folders)
     if row is None:
-        return False
+        return _ended_so(work, lease, JobState.SUCCEEDED, folders=folders)
     values = {
         "progress": 1.0,
-        "folders": json.dumps(result.folders),
+        "folders": folders,
         "caption": _storable(result.caption),
         "result_bytes": result.stored_bytes,
     }
@@ -139,9 +140,16 @@ def fail(work: Work, lease: Lease, code: str, message: str) -> bool:
     """End a job badly; see ``JobStore.fail``."""
     row = held_by(work, lease)
     if row is None:
-        return False
+        return _ended_so(work, lease, JobState.FAILED, error_code=code)
     _fail(work, row, code, message)
     return True
+
+
+def _ended_so(work: Work, lease: Lease, state: JobState, **values: str) -> bool:
+    """Whether this very attempt has ended the job like that before: the worker did not hear that it was heard."""
+    query = sa.select(JOBS.c.id).where(JOBS.c.id == lease.job_id, JOBS.c.attempt == lease.attempt)
+    query = query.where(JOBS.c.state == state, *(JOBS.c[name] == value for name, value in values.items()))
+    return work.conn.execute(query).first() is not None
 
 
 def stop(work: Work, lease: Lease) -> bool:

@@ -319,7 +319,8 @@ class JobStore:
         """End a job well.
 
         Returns:
-            True where this result is the job's; False where the lease is void, and the files are to be thrown away.
+            True where this result is the job's, also when that is said again; False where the lease is void, and the
+            files are to be thrown away.
         """
         with self.database.writing() as work:
             return leases.finish(work, lease, result)

@@ -460,3 +460,17 @@ def test_usage_is_counted_by_owner(store: JobStore) -> None:
     both = [store.usage("a"), store.usage("local")]
     assert Counter(ended=1, queued=1) == Counter(ended=both[0].ended, queued=both[0].queued)
     assert (both[0].stored_bytes, both[1].stored_bytes, store.usage().stored_bytes) == (250, 100, 350)
+
+
+def test_an_end_that_was_heard_is_heard_again(store: JobStore) -> None:
+    # A worker whose connection broke does not know whether its word came through, and must not throw its files away.
+    accept(store)
+    accept(store)
+    one, two = claim(store), claim(store)
+    result = JobResult(folders=("assets/x",))
+    assert [store.finish(one.lease, result), store.finish(one.lease, result)] == [True, True]
+    assert not store.finish(one.lease, JobResult(folders=("assets/y",)))
+    assert not store.fail(one.lease, "code", "why")
+    assert [store.fail(two.lease, "code", "why"), store.fail(two.lease, "code", "why")] == [True, True]
+    assert not store.finish(two.lease, result)
+    assert [len(store.events(job.id)) for job in (one, two)] == [3, 3]

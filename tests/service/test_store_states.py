@@ -41,6 +41,7 @@ class Model:
     cancel_asked: bool = False
     deleted: bool = False
     lease_until: float = 0.0
+    word: str = ""
 
     def die(self) -> None:
         self.deaths += 1
@@ -110,21 +111,29 @@ class Calls(RuleBasedStateMachine):
             if model.state is JobState.RUNNING and model.lease_until < self.clock.now:
                 model.die()
 
-    def ended_by(self, lease: Lease, call: Callable[[Lease], bool], end: Callable[[Model], None]) -> None:
+    def ended_by(
+        self, lease: Lease, call: Callable[[Lease], bool], end: Callable[[Model], None], *, word: str = ""
+    ) -> None:
         model = self.model.get(lease.job_id)
-        mine = model is not None and model.state is JobState.RUNNING and model.attempt == lease.attempt
-        assert call(lease) == mine
-        if mine and model is not None:
-            end(model)
+        if model is None or model.attempt != lease.attempt or model.state is not JobState.RUNNING:
+            # A word that was heard is heard again: the worker may not know.
+            said = model is not None and model.attempt == lease.attempt and word != "" and model.word == word
+            assert call(lease) is said
+            return
+        assert call(lease)
+        end(model)
+        model.word = word
 
     @rule(how=st.sampled_from(["finish", "fail", "lose", "give back", "obey"]), which=st.integers(0, 3))
     def work(self, how: str, which: int) -> None:
         """A worker's call, mostly with one of the latest leases."""
         lease = self.leases[-1 - which % len(self.leases)]
         if how == "finish":
-            self.ended_by(lease, lambda held: self.store.finish(held, JobResult()), set_state(JobState.SUCCEEDED))
+            succeed = set_state(JobState.SUCCEEDED)
+            self.ended_by(lease, lambda held: self.store.finish(held, JobResult()), succeed, word=how)
         elif how == "fail":
-            self.ended_by(lease, lambda held: self.store.fail(held, "code", "why"), set_state(JobState.FAILED))
+            give_up = set_state(JobState.FAILED)
+            self.ended_by(lease, lambda held: self.store.fail(held, "code", "why"), give_up, word=how)
         elif how == "lose":
             self.ended_by(lease, self.store.lose, Model.die)
         elif how == "give back":
