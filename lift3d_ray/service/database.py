@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from lift3d_ray.errors import ConfigError, DatabaseError
 from lift3d_ray.service.jobs import LOCAL_OWNER
+from lift3d_ray.service.postgres import message, postgres_engine
 from lift3d_ray.service.signing import new_secret
 from lift3d_ray.service.tables import GATE, METADATA, OWNERS, SCHEMA_VERSION
 
@@ -27,7 +28,6 @@ UNLIMITED = 2**31 - 1
 """A limit that is none."""
 
 _BUSY_S = 30
-_CONNECT_S = 10
 _SETUP_LOCK = 0x6C696674  # any number that nobody else takes an advisory lock on: "lift"
 _WAL_TRIES = 100
 _KIND = "lift3d_kind"
@@ -59,7 +59,8 @@ class Database:
         """Connect, and make the tables where there are none.
 
         Args:
-            url: path of a SQLite file, ``sqlite:///path``, or ``postgresql://user:password@host/name``.
+            url: path of a SQLite file, ``sqlite:///path``, or ``postgresql://user:password@host/name``
+                (``postgres_engine`` says what may follow it).
             clock: seconds since 1970; by default the database server's own clock, which is one for all machines.
 
         Raises:
@@ -107,7 +108,7 @@ class Database:
                 yield Work(conn=conn, now=self._now(conn))
         except sa.exc.DBAPIError as error:
             raise DatabaseError(
-                f"the database {self.name} failed: {_first_line(error.orig)}; check that it runs and has space"
+                f"the database {self.name} failed: {message(error.orig)}; check that it runs and has space"
             ) from error
 
     def _now(self, conn: Connection) -> float:
@@ -161,7 +162,7 @@ def _database_url(url: str) -> URL:
         raise ConfigError(f"not a database address: {error}; give a file, or postgresql://user@host/name") from error
     kind = parsed.get_backend_name()
     if kind in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+psycopg")
+        return parsed.set(drivername="postgresql+pg8000")
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed
     raise ConfigError(
@@ -176,13 +177,7 @@ def _engine(url: URL) -> Engine:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    waits = f"-c statement_timeout={_BUSY_S}s -c lock_timeout={_BUSY_S}s"
-    try:
-        return sa.create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S, "options": waits}
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigError("PostgreSQL needs its driver: pip install 'lift3d-ray[postgres]'") from error
+    return postgres_engine(url)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -204,7 +199,3 @@ def _begin_sqlite(conn: Connection) -> None:
     # With FULL a commit waits for the disk, and so do those before it that did not wait themselves.
     conn.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if kind == _WRITES_LIGHTLY else 'FULL'}")
     conn.exec_driver_sql("BEGIN" if kind == _READS else "BEGIN IMMEDIATE")
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().split("\n")[0]

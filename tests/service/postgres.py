@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
+import pg8000
 import pytest
 
 _START_S = 60
@@ -71,9 +71,9 @@ def _wait(root: Path, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + _START_S
     while True:
         try:
-            psycopg.connect(host=str(root), user="lift3d", dbname="postgres").close()
+            _admin(str(root)).close()
             return
-        except psycopg.OperationalError as error:
+        except pg8000.Error as error:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL did not start: {(root / 'log').read_text()}") from error
             time.sleep(0.1)
@@ -82,7 +82,12 @@ def _wait(root: Path, process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def fresh_database(host: str) -> Iterator[str]:
     """The server's one database, empty; yields its URL. Emptying it is ten times as fast as making another."""
-    with psycopg.connect(host=host, user="lift3d", dbname="postgres", autocommit=True) as admin:
-        admin.execute("DROP SCHEMA public CASCADE")
-        admin.execute("CREATE SCHEMA public")
+    with closing(_admin(host)) as admin:
+        admin.autocommit = True
+        admin.cursor().execute("DROP SCHEMA public CASCADE")
+        admin.cursor().execute("CREATE SCHEMA public")
     yield f"postgresql://lift3d@/postgres?host={host}"
+
+
+def _admin(host: str) -> Any:
+    return pg8000.connect(user="lift3d", database="postgres", unix_sock=f"{host}/.s.PGSQL.5432")

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import socket
+import struct
 import sys
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from lift3d_ray.errors import ConfigError, DatabaseError
-from lift3d_ray.service.database import Database
+from lift3d_ray.service.database import Database, Work
 from lift3d_ray.service.jobs import LiftOrder
 from lift3d_ray.service.store import JobStore
 from lift3d_ray.service.tables import GATE, SCHEMA_VERSION
@@ -133,6 +136,135 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_the_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "pg8000", None)
     with pytest.raises(ConfigError, match=r"pip install 'lift3d-ray\[postgres\]'"):
         Database("postgresql://localhost/x")
+
+
+class Broken:
+    """A socket's file that cannot be read any more."""
+
+    def __init__(self, file: Any, error: OSError) -> None:
+        self._file, self._error, self.asked = file, error, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, _: int) -> bytes:
+        self.asked = True
+        raise self._error
+
+
+def broken(work: Work, error: OSError) -> Broken:
+    connection: Any = work.conn.connection.dbapi_connection
+    connection._sock = file = Broken(connection._sock, error)
+    return file
+
+
+def pid(work: Work) -> int:
+    return int(work.conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+@pytest.mark.parametrize("loss", [ConnectionResetError("reset"), TimeoutError("timed out")])
+def test_a_broken_socket_is_a_failure_of_the_database_and_is_not_used_again(
+    postgres: str, loss: OSError
+) -> None:
+    with fresh_database(postgres) as url, closing(Database(url)) as database:
+
+        def read_broken() -> None:
+            with database.reading() as work:
+                pids.append(pid(work))
+                broken(work, loss)
+                pid(work)
+
+        pids: list[int] = []
+        with pytest.raises(DatabaseError, match=str(loss)):
+            read_broken()
+        with database.reading() as work:
+            assert pid(work) not in pids
+
+
+def test_a_socket_that_broke_while_nobody_used_it_is_made_anew(postgres: str) -> None:
+    with fresh_database(postgres) as url, closing(Database(url)) as database:
+        with database.reading() as work:
+            before = pid(work)
+            connection: Any = work.conn.connection.dbapi_connection
+        connection._sock = file = Broken(connection._sock, ConnectionResetError("reset"))
+        with database.reading() as work:
+            assert pid(work) != before
+        assert file.asked
+
+
+def test_half_a_question_does_not_shift_the_answers(postgres: str) -> None:
+    # The text cannot be sent as UTF-8, which shows when the first half of the question is on its way.
+    with fresh_database(postgres) as url, closing(Database(url)) as database:
+
+        def ask_half() -> None:
+            with database.writing() as work:
+                work.conn.execute(sa.select(sa.literal("\ud800")))
+
+        with pytest.raises(UnicodeEncodeError):
+            ask_half()
+        for number in range(3):
+            with database.reading() as work:
+                assert work.conn.execute(sa.select(sa.literal(number))).scalar_one() == number
+
+
+def test_postgresqls_own_words_are_told(postgres: str) -> None:
+    with fresh_database(postgres) as url, closing(Database(url)) as database:
+
+        def ask_nonsense() -> None:
+            with database.reading() as work:
+                work.conn.exec_driver_sql("SELECT nothing_of_this_name")
+
+        with pytest.raises(DatabaseError, match=r'failed: column "nothing_of_this_name" does not exist; check'):
+            ask_nonsense()
+
+
+def test_a_silent_statement_ends_before_the_socket_does(postgres: str) -> None:
+    with fresh_database(postgres) as url, closing(Database(url)) as database, database.reading() as work:
+        names = ("statement_timeout", "lock_timeout")
+        assert [work.conn.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names] == ["30s", "30s"]
+        connection: Any = work.conn.connection.dbapi_connection
+        assert connection._usock.gettimeout() == 40
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "postgresql+asyncpg"])
+def test_a_socket_is_named_by_its_folder_or_itself(postgres: str, kind: str) -> None:
+    for query in (f"host={postgres}", f"unix_sock={postgres}/.s.PGSQL.5432&application_name=tests"):
+        with closing(Database(f"{kind}://lift3d@/postgres?{query}")) as database, database.reading() as work:
+            assert work.conn.dialect.driver == "pg8000"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("sslmode=sometimes", "sslmode is one of"),
+        ("sslrootcert=/none", "goes with sslmode=verify-full"),
+        ("sslmode=verify-full&sslrootcert=/none", "no file of certificates"),
+        ("connect_timeout=3", "connect_timeout= of a PostgreSQL address is not known"),
+        ("host=a&host=b", "host= of a PostgreSQL address is not known; known are, once"),
+    ],
+)
+def test_what_may_not_follow_an_address_is_told(query: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Database(f"postgresql://user@localhost/x?{query}")
+
+
+def test_a_password_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    # A server that asks every caller for a password, as PostgreSQL does by default on a network.
+    asks = struct.pack("!cii", b"R", 23, 10) + b"SCRAM-SHA-256\0\0"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=ask, args=(listener, asks))
+        thread.start()
+        with pytest.raises(DatabaseError, match="it asks for a password, and its address has none"):
+            Database(f"postgresql://user@127.0.0.1:{listener.getsockname()[1]}/x?sslmode=disable")
+        thread.join(10)
+
+
+def ask(listener: socket.socket, question: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(question)
+        connection.recv(4096)
