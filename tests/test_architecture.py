@@ -18,7 +18,7 @@ LAYERS = (
     {"types"},
     {"models", "field", "photo", "photo_container", "photo_pixels"},
     {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "refine", "store", "judge"},
-    {"lifting", "best_of", "edit", "stages", "words_alone"},
+    {"lifting", "best_of", "edit", "service", "stages", "words_alone"},
     {"batch", "deployments", "evaluate", "toybox"},
     {"cli"},
 )
@@ -28,7 +28,10 @@ MAY_IMPORT_TOYBOX = {"toybox", "evaluate", "cli"}
 MAY_IMPORT_RAY = {"batch", "deployments"}
 # The run drives the Serve application, and nothing else may know both.
 ONE_NODE = {"batch": "ray side", "deployments": "ray side"}
-HEAVY = ("PIL", "diffusers", "numpy", "pyarrow", "ray", "scipy", "skimage", "torch", "transformers", "trimesh")
+HEAVY = (
+    *("PIL", "diffusers", "numpy", "pyarrow", "ray", "scipy", "skimage", "sqlalchemy", "torch", "transformers"),
+    "trimesh",
+)
 
 
 def arrows() -> set[tuple[str, str]]:
