@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from lift3d_ray.cli import edit, evaluate, lift, models, recipes, submit, version, view
+from lift3d_ray.cli import edit, evaluate, keys, lift, models, recipes, serve, submit, version, view
 from lift3d_ray.cli.libraries import prepare
 from lift3d_ray.errors import ConfigError, Lift3DError
 
@@ -46,10 +46,12 @@ app = typer.Typer(
 )
 app.command("submit")(submit.submit)
 app.command("lift")(lift.lift)
+app.command("serve")(serve.serve)
 app.command("edit")(edit.edit)
 app.command("view")(view.view)
 app.command("recipes")(recipes.recipes)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.command("evaluate")(evaluate.evaluate)
 app.command("version")(version.version)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lift3d_ray.cli.offline import hubs_switched_off, offline
-from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality, Recipe, by_name
 
 if TYPE_CHECKING:
@@ -88,9 +86,6 @@ AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
 
 
-_NUMBER = re.compile(r"#(\d+)")
-
-
 def chosen_recipe(
     name: str, quality: Quality, settings: list[str] | None, *, words_alone: bool = False
 ) -> Recipe:
@@ -114,14 +109,9 @@ def chosen_bundle(name: str, models: list[str] | None, weights: Path | None) -> 
 
 def said(select: str) -> Selection:
     """What ``--select`` says: ``auto``, ``all``, one of all by its number (``#2``), or words for one."""
-    from lift3d_ray.subject.select import AUTOMATIC, EVERY, Selection
+    from lift3d_ray.subject.spoken import spoken_selection
 
-    number = _NUMBER.fullmatch(select)
-    if number is None:
-        return {AUTO: AUTOMATIC, ALL: EVERY}.get(select) or Selection(words=select)
-    if int(number[1]) < 1:
-        raise ConfigError(f"things of a picture are counted from 1, got --select {select!r}")
-    return Selection(thing=int(number[1]))
+    return spoken_selection(select)
 
 
 def parse_point(text: str) -> tuple[float, float]:

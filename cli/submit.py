@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lift3d_ray.cli import options
+from lift3d_ray.cli.remote import RemoteOrder
 from lift3d_ray.errors import ConfigError, InputError
 from lift3d_ray.recipes import Quality
 
@@ -61,6 +62,12 @@ def submit(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also try again the pictures that were themselves at fault.")
     ] = False,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have it done by this service (`lift3d-ray serve`).")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="API key of that service; better in LIFT3D_SUBMIT_KEY.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
     offline: options.RunOffline = False,
     quiet: options.Quiet = False,
@@ -79,6 +86,21 @@ def submit(
     chosen = options.chosen_recipe(recipe, quality, settings)
     if not inputs and prompts is None:
         raise ConfigError("nothing to lift: name pictures, folders, globs or tables, or give --prompts FILE")
+    if server is not None:
+        if prompts is not None or dry_run or workers is not None or address is not None or bundle != "toybox":
+            raise ConfigError(
+                "--server leaves bundle, workers and cluster to the service, and takes pictures: "
+                "leave --prompts, --dry-run, --workers, --address and --bundle away"
+            )
+        order = RemoteOrder(
+            recipe=recipe,
+            quality=str(quality),
+            settings=tuple(settings or ()),
+            seed=seed,
+            selection=select,
+            best_of=best_of,
+        )
+        raise typer.Exit(_by_server(server, key, inputs or [], out, order, quiet=quiet, json=json))
     try:
         with show(quiet=quiet or dry_run, machine=json) as watch:
             summary = run(
@@ -103,6 +125,38 @@ def submit(
     elif not quiet:
         print("\n".join(in_words(summary, out)))
     raise typer.Exit(summary.exit_status)
+
+
+def _by_server(
+    server: str, key: str | None, inputs: list[str], out: str, order: RemoteOrder, *, quiet: bool, json: bool
+) -> int:
+    """The same by a service.
+
+    Returns:
+        The exit status.
+    """
+    from pathlib import Path
+
+    from lift3d_ray.cli.remote import local_pictures, submit_to
+    from lift3d_ray.client import LiftClient
+
+    client, pictures = LiftClient(server, key=key), list(local_pictures(inputs))
+    rows = submit_to(client, pictures, Path(out), order, (lambda line: None) if quiet or json else print)
+    failed = sum(row.folder is None for row in rows)
+    if json:
+        told = [
+            {
+                "name": row.name,
+                "id": None if row.lift is None else row.lift.id,
+                "folder": None if row.folder is None else str(row.folder),
+                "message": row.message,
+            }
+            for row in rows
+        ]
+        print(dumps({"event": "summary", "status": int(failed > 0), "rows": told}))
+    elif not quiet:
+        print(f"{len(rows)} pictures: {len(rows) - failed} lifted, {failed} failed")
+    return int(failed > 0)
 
 
 def gallery(out: str) -> str:

@@ -130,12 +130,16 @@ class ServeArgs(BaseModel):
         }
 
 
-def build_app(args: ServeArgs) -> Application:
+def build_app(args: ServeArgs | Mapping[str, Any]) -> Application:
     """The application ``models``.
+
+    Args:
+        args: how it is set up; Serve hands over plain values.
 
     Raises:
         BundleError: the bundle cannot be found.
     """
+    args = ServeArgs.model_validate(args)
     loaders, digest = load_models_from(args.bundle, device=args.device, dtype=args.dtype, threads=args.threads)
     return bind_app(args, loaders, digest)
 

@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from lift3d_ray.deployments.app import APP_NAME
+from lift3d_ray.deployments.app import APP_NAME, PRIOR
 from lift3d_ray.deployments.batching import PriorStatistics
 from lift3d_ray.deployments.failures import ask
 from lift3d_ray.deployments.services import About
@@ -140,7 +140,7 @@ def connect_prior(app_name: str = APP_NAME) -> RemotePrior:
         ClusterError: no such application is running.
     """
     try:
-        return RemotePrior(serve.get_app_handle(app_name))
+        return RemotePrior(serve.get_deployment_handle(PRIOR, app_name))
     except RayServeException as error:
         raise ClusterError(
             f"no Serve application {app_name!r} is running; deploy it, or let submit start one"

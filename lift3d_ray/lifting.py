@@ -6,7 +6,6 @@ the shared models are near, ``optimize`` in an actor of its own for every scene.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 
 from lift3d_ray import pose as pose_stage
-from lift3d_ray.conditioning.caption import describe_best, split_view
+from lift3d_ray.conditioning.caption import describe_best, split_view, words_seed
 from lift3d_ray.conditioning.depth import estimate_depth
 from lift3d_ray.conditioning.inversion import Inverted, learn_word
 from lift3d_ray.errors import ConfigError
@@ -189,8 +188,7 @@ def perceive(
         mask = select_subject(photo, models.segmenter, selection, models.clip)
     subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
     report(Progress(stage="caption", step=0, steps=1))
-    # The same picture gets the same words, whatever the lift's seed.
-    seed = int.from_bytes(hashlib.sha256(photo.digest.encode()).digest()[:4], "big")
+    seed = words_seed(photo.digest)
     caption = describe_best(subject, models.captioner, models.clip, recipe.caption, seed=seed)
     if prompt is not None:
         _, view = split_view(caption)

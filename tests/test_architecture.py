@@ -14,7 +14,7 @@ from tests.house import ROOT, imports, modules, unit_of
 # A unit (top-level module or package of lift3d_ray) may import from its own row and from the rows above it.
 LAYERS = (
     {"errors"},
-    {"cameras", "devices", "recipes", "recipe_settings"},
+    {"cameras", "client", "devices", "recipes", "recipe_settings"},
     {"types"},
     {"models", "field", "photo", "photo_container", "photo_pixels"},
     {"subject", "conditioning", "coarse", "guidance", "optimize", "mesh", "export", "pose", "refine", "store", "judge"},

@@ -27,7 +27,7 @@ def open_perceive(context: RunContext) -> Perceive:
     def perceive_bytes(data: bytes, *, name: str, mask: MaskProposal | None = None) -> Perceived:
         photo = read(data, name=name)
         height, width = photo.rgb_HWC.shape[:2]
-        prompt = photo.name if photo.drawn else None
+        prompt = photo.name if photo.drawn else context.prompt
         perception = perceive(photo, models, context.recipe, selection=context.selection, mask=mask, prompt=prompt)
         return Perceived(perception=perception, photo_height_px=height, photo_width_px=width)
 

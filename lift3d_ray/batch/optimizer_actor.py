@@ -92,6 +92,8 @@ class OptimizeScenes:
 
 def reporter(board: BoardLink, key: str) -> Report:
     """A report function that passes on a new stage at once and steps a few times a second."""
+    from lift3d_ray.optimize.look import plain
+
     stage, at = "", 0.0
 
     def report(progress: Progress) -> None:
@@ -99,7 +101,7 @@ def reporter(board: BoardLink, key: str) -> Report:
         now = time.monotonic()
         if progress.stage != stage or now - at >= REPORT_EVERY_S:
             stage, at = progress.stage, now
-            board.report(key, progress)
+            board.report(key, plain(progress))
 
     return report
 

@@ -34,6 +34,7 @@ class RunContext:
         retry_failed: lift again what failed for good before.
         best_of: seeds that every picture is lifted under, the best lift kept.
         draws: the rows hold words, from which pictures are drawn.
+        prompt: the subject in words, instead of the captioner's; None leaves it to the captioner.
     """
 
     run: str
@@ -46,6 +47,7 @@ class RunContext:
     retry_failed: bool = False
     best_of: int = 1
     draws: bool = False
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -55,6 +56,11 @@ _VIEW_PHRASES = tuple(
         rf"^the (?:{_SIDE}) of (?P<thing>.+)$",
     )
 )
+
+
+def words_seed(photo_digest: str) -> int:
+    """Seed of a photo's captions: the same photo gets the same words, whatever the lift's own seed."""
+    return int.from_bytes(hashlib.sha256(photo_digest.encode()).digest()[:4], "big")
 
 
 def describe(subject: Subject, captioner: Captioner) -> str:

@@ -18,6 +18,7 @@ from lift3d_ray.models.latents import LatentCodec
 from lift3d_ray.models.roles import NoisePredictor
 from lift3d_ray.models.schedule import NoiseSchedule
 from lift3d_ray.optimize.latent import latent_losses, photo_loss
+from lift3d_ray.optimize.look import Sight, look
 from lift3d_ray.optimize.novel import novel_losses
 from lift3d_ray.optimize.recent import RecentLosses, numbers
 from lift3d_ray.optimize.rendering import jittered, render_step, sharpness
@@ -94,7 +95,7 @@ def fit(
         _step(state, config.density_rate)
         state.step += 1
         recent.add(numbers(losses))
-        report(_progress(state, config.steps, float(total.detach())))
+        report(_progress(state, recipe, float(total.detach())))
         if checkpoint is not None:
             checkpoint(state)
     return Fitted(
@@ -195,12 +196,14 @@ def reference_losses(scene: Scene, state: FitState, recipe: Recipe, done: float)
     return losses
 
 
-def _progress(state: FitState, steps: int, loss: float) -> Progress:
-    return Progress(
+def _progress(state: FitState, recipe: Recipe, loss: float) -> Progress:
+    progress = Progress(
         stage="optimize",
         step=state.step,
-        steps=steps,
+        steps=recipe.optimize.steps,
         loss=loss,
         prior_batch=state.prior_batch_sum / max(1, state.prior_calls),
         prior_s=state.prior_s,
     )
+    # Latents have no colours until the field is painted.
+    return progress if state.field.latent else Sight(**vars(progress), look=lambda: look(state, recipe))
