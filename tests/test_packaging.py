@@ -85,8 +85,8 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
 def test_the_wheel_holds_every_module_and_all_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {path.relative_to(ROOT) for path in modules().values()}
-    wanted |= {path.relative_to(ROOT) for path in (ROOT / "lift3d_ray" / "bundles").rglob("*") if path.is_file()}
-    wanted |= {path.relative_to(ROOT) for path in (ROOT / "lift3d_ray" / "export" / "web").rglob("*") if path.is_file()}
+    for folder in ("bundles", "export/web", "service/web"):
+        wanted |= {path.relative_to(ROOT) for path in (ROOT / "lift3d_ray" / folder).rglob("*") if path.is_file()}
     wanted.add(Path("lift3d_ray/py.typed"))
     at_home = {str(path) if path.parts[0] == "lift3d_ray" else f"lift3d_ray/{path}" for path in wanted}
     assert {name for name in at_home - names if "__pycache__" not in name} == set()

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 import lift3d_ray
 from lift3d_ray.deployments.api import errors
+from lift3d_ray.deployments.api.again import again_routes
 from lift3d_ray.deployments.api.batches import batch_routes
 from lift3d_ray.deployments.api.documents import HealthDocument
 from lift3d_ray.deployments.api.door import Door, open_door
@@ -23,6 +24,7 @@ from lift3d_ray.deployments.api.openapi import FAULTS
 from lift3d_ray.deployments.api.pages import page_routes
 from lift3d_ray.deployments.api.parts import Parts, Threads
 from lift3d_ray.deployments.api.perception import perception_routes
+from lift3d_ray.deployments.api.workbench import page_policy, workbench_leaves
 
 TITLE = "lift3d-ray"
 DESCRIPTION = (
@@ -51,10 +53,11 @@ def build_api(parts: Parts) -> FastAPI:
     app.add_middleware(Guard, limits=limits, seen=metrics.seen)
     door = open_door(parts, threads)
     app.include_router(lift_routes(parts, threads, streams, door))
+    app.include_router(again_routes(parts, threads, door))
     app.include_router(batch_routes(parts, threads, door))
     app.include_router(perception_routes(parts, threads, door))
     app.include_router(_service_routes(parts, threads, streams, metrics, door))
-    app.include_router(page_routes(app, config.web))
+    app.include_router(page_routes(app, config.web, workbench_leaves(config), page_policy()))
     return app
 
 

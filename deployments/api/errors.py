@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lift3d_ray.batch.failures import describe_defect
 from lift3d_ray.errors import (
@@ -149,6 +150,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         return error_answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", faults_in_words(list(error.errors())))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return error_answer(HTTPStatus.BAD_REQUEST, "bad-request", "the body ended before its end")
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:

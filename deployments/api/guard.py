@@ -18,13 +18,6 @@ from lift3d_ray.deployments.api.errors import ApiError
 NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """Content security policy of everything that is no page."""
 
-PAGE = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
-    "media-src 'self' blob:; connect-src 'self' blob: data:; worker-src 'self' blob:; manifest-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-"""Content security policy of the page: its own files, and pictures and models it holds in memory."""
-
 _ALWAYS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

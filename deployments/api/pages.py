@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from lift3d_ray.deployments.api import guard, reference
+from lift3d_ray.deployments.api import reference
 from lift3d_ray.deployments.api.errors import ApiError
 from lift3d_ray.service.ranges import is_known
 
@@ -64,25 +65,28 @@ def read_leaves(folder: Path | None) -> Mapping[str, Leaf]:
     return leaves
 
 
-def page_routes(app: FastAPI, folder: Path | None) -> APIRouter:
+def page_routes(app: FastAPI, folder: Path | None, beside: Mapping[str, Leaf], policy: str) -> APIRouter:
     """The routes.
 
     Args:
         app: whose reference is told.
         folder: of the page; without one, ``/`` leads to the reference.
+        beside: files that the page finds beside its own.
+        policy: its content security policy.
     """
     router = APIRouter(include_in_schema=False)
-    leaves = read_leaves(folder)
+    leaves = {**beside, **read_leaves(folder)}
+    say = partial(_answer, policy=policy)
 
     @router.get("/")
     async def index(request: Request) -> Response:
-        return _answer(request, leaves[INDEX]) if INDEX in leaves else RedirectResponse("/docs")
+        return say(request, leaves[INDEX]) if INDEX in leaves else RedirectResponse("/docs")
 
     @router.get("/web/{path:path}")
     async def leaf(request: Request, path: str) -> Response:
         if path not in leaves:
             raise ApiError(HTTPStatus.NOT_FOUND, "not-found", f"the page has no file {path[:200]!r}")
-        return _answer(request, leaves[path])
+        return say(request, leaves[path])
 
     @router.get("/docs")
     async def docs() -> Response:
@@ -92,8 +96,8 @@ def page_routes(app: FastAPI, folder: Path | None) -> APIRouter:
     return router
 
 
-def _answer(request: Request, leaf: Leaf) -> Response:
-    headers = {"ETag": leaf.etag, "Cache-Control": "no-cache", "Content-Security-Policy": guard.PAGE}
+def _answer(request: Request, leaf: Leaf, *, policy: str) -> Response:
+    headers = {"ETag": leaf.etag, "Cache-Control": "no-cache", "Content-Security-Policy": policy}
     if is_known(leaf.etag, request.headers.get("if-none-match")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(leaf.data, media_type=leaf.media_type, headers=headers)

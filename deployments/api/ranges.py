@@ -13,7 +13,8 @@ from lift3d_ray.deployments.api.parts import Threads
 from lift3d_ray.service.files import JobFiles, StoredFile
 from lift3d_ray.service.ranges import RangeNotHere, is_known, wanted_range
 
-_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+"""Content security policy of files that people sent or that were made of them."""
 
 
 async def file_answer(request: Request, files: JobFiles, file: StoredFile, threads: Threads) -> Response:
@@ -27,7 +28,7 @@ async def file_answer(request: Request, files: JobFiles, file: StoredFile, threa
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f'inline; filename="{file.name.rsplit("/", 1)[-1]}"',
-        "Content-Security-Policy": _POLICY,
+        "Content-Security-Policy": FILE_POLICY,
     }
     asked = request.headers
     if is_known(file.etag, asked.get("if-none-match")):

@@ -90,7 +90,11 @@ class Folder:
     def names(self, relative: str, suffix: str) -> list[str]:
         """Names of the files with this suffix right inside a folder; empty where there is no such folder."""
         selector = pafs.FileSelector(self.inside(relative), allow_not_found=True)
-        return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if _is_a(info, suffix))
+        try:
+            found = self.filesystem.get_file_info(selector)
+        except FileNotFoundError:
+            return []  # taken away between the look whether it is there and the look into it
+        return sorted(info.base_name for info in found if _is_a(info, suffix))
 
 
 def _is_a(info: pafs.FileInfo, suffix: str) -> bool:

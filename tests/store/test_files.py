@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,11 @@ def test_an_output_that_is_a_file_or_cannot_be_made_is_wrong_use(tmp_path: Path)
 def test_an_address_of_no_known_store_is_wrong_use(address: str) -> None:
     with pytest.raises(ConfigError, match="cannot use"):
         open_folder(address)
+
+
+def test_a_folder_that_goes_while_it_is_looked_into_has_no_names(folder: Folder) -> None:
+    class Vanishing:
+        def get_file_info(self, selector: object) -> list[object]:
+            raise FileNotFoundError("Cannot list directory")
+
+    assert replace(folder, filesystem=Vanishing()).names("a", ".txt") == []
