@@ -34,6 +34,8 @@ def serve(
     recipe: options.RecipeName = "make-it-3d",
     quality: options.QualityName = Quality.STANDARD,
     bundle: options.BundleName = "toybox",
+    models: options.MixedModels = None,
+    weights: options.Weights = None,
     optimizers: Annotated[
         int | None, typer.Option(min=1, help="Lifts at once; by default what the machine or cluster carries.")
     ] = None,
@@ -61,7 +63,7 @@ def serve(
         database=database,
         recipe=recipe,
         quality=quality,
-        bundle=bundle,
+        bundle=options.chosen_bundle(bundle, models, weights),
         optimizers=optimizers,
         access="keys" if keys or open_to_all else "loopback",
         max_queued=max_queued,

@@ -43,6 +43,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     return service
 
 
+def test_published_models_are_served_from_where_weights_says(started: Started, tmp_path: Path) -> None:
+    typed = ["serve", "--out", str(tmp_path / "s"), "--port", str(free_port())]
+    assert main([*typed, "--model", "segmenter=sam-vit-b", "--weights", str(tmp_path / "w")]) == 0
+    assert started.args is not None
+    assert started.args.bundle == f"{tmp_path}/w/bundles/toybox+segmenter=sam-vit-b"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
