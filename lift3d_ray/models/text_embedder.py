@@ -8,6 +8,7 @@ Shape suffixes: B prompts, L tokens of a prompt, T tokens of a word, D embedding
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from lift3d_ray.types import LEARNED_WORD, Float32, LearnedToken
 
@@ -26,14 +28,20 @@ _CACHED_PROMPTS = 4096
 class TextEmbedder:
     """Prompts to embeddings, each computed once and then remembered by its own text.
 
+    A text encoder that lies elsewhere than ``device`` stays there: its weights are lent to the device for as long as
+    prompts are encoded, or a graph of gradients needs them, and are gone from it afterwards.
+
     Args:
         tokenizer: official CLIP tokenizer.
         text_encoder: official ``CLIPTextModel``.
+        device: where prompts are encoded; None is where the encoder lies.
     """
 
-    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+    def __init__(self, tokenizer: Any, text_encoder: Any, *, device: str | torch.device | None = None) -> None:
         self._tokenizer = tokenizer
         self._encoder = text_encoder.eval()
+        self._device = torch.device(text_encoder.device if device is None else device)
+        self._lends = self._device.type != text_encoder.device.type
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -98,7 +106,7 @@ class TextEmbedder:
         if wrong:
             raise ValueError(f"the text encoder takes learned tokens (T, {width}), got {wrong}: of another bundle?")
         return {
-            token.word: torch.tensor(token.vectors_TD, device=self._encoder.device, dtype=self._encoder.dtype)
+            token.word: torch.tensor(token.vectors_TD, device=self._device, dtype=self._encoder.dtype)
             for token in learned
         }
 
@@ -117,8 +125,17 @@ class TextEmbedder:
                 ids[row], found = self._spelled(prompt, vectors, length)
                 spots += [(row, position, vector) for position, vector in found]
         with _spoken(self._encoder.get_input_embeddings(), spots):
-            hidden: Tensor = self._encoder(ids.to(self._encoder.device)).last_hidden_state
+            hidden: Tensor = self._states(ids.to(self._device)).last_hidden_state
         return hidden
+
+    def _states(self, ids_BL: Tensor) -> Any:
+        """The encoder's answer, computed on the device with weights that are lent to it where they lie elsewhere."""
+        encoder = self._encoder
+        if not self._lends:
+            return encoder(ids_BL)
+        tensors = itertools.chain(encoder.named_parameters(), encoder.named_buffers())
+        lent = {name: tensor.to(self._device) for name, tensor in tensors}
+        return functional_call(encoder, lent, (ids_BL,))
 
     def _spelled(
         self, prompt: str, vectors: Mapping[str, Tensor], length: int

@@ -14,6 +14,7 @@ import torch
 from lift3d_ray.errors import BundleError
 from lift3d_ray.models.diffusion import DiffusionPrior, load_prior
 from lift3d_ray.models.latents import LatentCodec, load_codec
+from lift3d_ray.models.memory import PeakMeter, weight_bytes
 from lift3d_ray.models.roles import WordTeacher
 from lift3d_ray.models.schedule import load_schedule
 from lift3d_ray.models.text_embedder import TextEmbedder
@@ -324,6 +325,36 @@ def test_embeddings_are_computed_once(prior: DiffusionPrior) -> None:
     fresh(("a cup", "a cup", "a car"))
     fresh(("a car", "a cup"))
     assert counting.prompts == 2
+
+
+def test_a_text_encoder_that_lies_elsewhere_is_lent_and_given_back(prior: DiffusionPrior) -> None:
+    embedder = prior._embed
+    assert embedder is not None
+    encoder = embedder._encoder
+    fresh = TextEmbedder(embedder._tokenizer, encoder, device="meta")
+    weights = weight_bytes(encoder)
+    with PeakMeter(*encoder.parameters(), *encoder.buffers()) as meter:
+        states = fresh(("a cup", "a car", "a cup"))
+        assert meter.peak_bytes > weights
+        # What is left: the two prompts that are remembered, and the answer.
+        assert meter.now_bytes < weights / 10
+    assert states.device.type == "meta"
+    token = _token(1)
+    learned, leaves = fresh.differentiable((f"a {token.word}",), (token,))
+    assert {one.device.type for one in (learned, *leaves)} == {"meta"}
+    assert torch.autograd.grad(learned.sum(), leaves)[0].shape == token.vectors_TD.shape
+    assert {tensor.device.type for tensor in (*encoder.parameters(), *encoder.buffers())} == {"cpu"}
+    assert fresh.word_vectors("mug").any()
+
+
+def test_lent_weights_answer_as_the_encoder_itself(prior: DiffusionPrior) -> None:
+    embedder = prior._embed
+    assert embedder is not None
+    other = TextEmbedder(embedder._tokenizer, embedder._encoder)
+    other._lends = True
+    token = _token(1)
+    prompts = ("a cup", f"a red {token.word}")
+    torch.testing.assert_close(other(prompts, (token,)), embedder(prompts, (token,)), rtol=0, atol=0)
 
 
 WIDTH = 128
