@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,12 +72,16 @@ def lift(
     ] = False,
     device: options.Device = "cpu",
     dtype: options.Dtype = options.Precision.FLOAT32,
+    compiled: options.Compile = False,
+    channels_last: options.ChannelsLast = False,
+    slice_attention: options.SliceAttention = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Lift one picture in this process. Unless something is pointed at or named, its main subject is taken."""
     chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
     named = options.chosen_bundle(bundle, models, weights)
+    tune = {"compile": compiled, "channels_last": channels_last, "slice_attention": slice_attention}
     if without_picture:
         selects = select != options.AUTO or point or not_point or box
         if photo is not None or prompt is None or selects or best_of > 1 or stages:
@@ -84,7 +89,7 @@ def lift(
                 "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
                 "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
-        make(prompt, chosen, out, bundle=named, seed=seed, device=device, dtype=dtype, quiet=quiet)
+        make(prompt, chosen, out, bundle=named, seed=seed, device=device, dtype=dtype, tune=tune, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
@@ -102,6 +107,7 @@ def lift(
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
+    from lift3d_ray.models.tuning import Tuning
     from lift3d_ray.photo import load_photo
     from lift3d_ray.stages import lift_in_stages
     from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
@@ -110,7 +116,8 @@ def lift(
     opened = None if photo is None else load_photo(photo)
     opened_bundle = load_bundle(named)
     check_device(device)
-    shared = load_models(opened_bundle, device=device, dtype=chosen_dtype(dtype, device))
+    precision = chosen_dtype(dtype, device)
+    shared = load_models(opened_bundle, device=device, dtype=precision, tuning=Tuning(**tune))
     tools = lifting.load_tools(opened_bundle, recipe=chosen, device=device)
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
@@ -123,6 +130,7 @@ def lift(
         recipe_digest=chosen.digest,
         bundle=opened_bundle.name,
         bundle_digest=opened_bundle.digest,
+        dtype=str(precision).removeprefix("torch."),
     )
 
     def lift_one(mask: MaskProposal | None, thing: int) -> None:
@@ -164,7 +172,16 @@ def lift(
 
 
 def make(
-    prompt: str, recipe: Recipe, out: Path, *, bundle: str, seed: int, device: str, dtype: str, quiet: bool
+    prompt: str,
+    recipe: Recipe,
+    out: Path,
+    *,
+    bundle: str,
+    seed: int,
+    device: str,
+    dtype: str,
+    tune: Mapping[str, bool],
+    quiet: bool,
 ) -> None:
     """An asset from words alone."""
     from lift3d_ray import lifting
@@ -174,13 +191,15 @@ def make(
     from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
     from lift3d_ray.models.bundle import load_bundle, load_models
+    from lift3d_ray.models.tuning import Tuning
     from lift3d_ray.store.keys import picture_seed, prompt_digest
     from lift3d_ray.words_alone import words_perception
 
     perception = words_perception(prompt, recipe)
     weights, words, side = load_bundle(bundle), perception.caption, len(perception.subject.alpha_HW)
     check_device(device)
-    models = load_models(weights, device=device, dtype=chosen_dtype(dtype, device))
+    precision = chosen_dtype(dtype, device)
+    models = load_models(weights, device=device, dtype=precision, tuning=Tuning(**tune))
     tools = lifting.load_tools(weights, recipe=recipe, device=device)
     digest, started = prompt_digest(words), time.monotonic()
     with lift_watch(sys.stderr, quiet=quiet) as watch:
@@ -196,6 +215,7 @@ def make(
         recipe_digest=recipe.digest,
         bundle=weights.name,
         bundle_digest=weights.digest,
+        dtype=str(precision).removeprefix("torch."),
     )
     written = write_asset(asset, out, provenance)
     if not quiet:

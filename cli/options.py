@@ -82,6 +82,16 @@ Dtype = Annotated[
     Precision, typer.Option("--dtype", help="Precision of the shared models; auto: what the device computes fastest.")
 ]
 
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the prior before it is asked; it needs a C++ compiler, or Triton.")
+]
+ChannelsLast = Annotated[
+    bool, typer.Option("--channels-last", help="Lay the prior out for tensor cores: half precision on CUDA.")
+]
+SliceAttention = Annotated[
+    bool, typer.Option("--slice-attention", help="The prior's attention in slices, where models plan says it saves.")
+]
+
 AUTO, ALL = "auto", "all"
 """Of ``--select``: the main subject, and every thing in the picture."""
 

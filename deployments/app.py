@@ -7,7 +7,7 @@ as its ``args:``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
@@ -24,6 +24,9 @@ from lift3d_ray.deployments.services import (
     PerceptionService,
     SegmenterService,
 )
+
+if TYPE_CHECKING:
+    from lift3d_ray.models.tuning import Tuning
 
 APP_NAME = "models"
 PRIOR = "NoisePredictor"
@@ -77,6 +80,9 @@ class ServeArgs(BaseModel):
         device: torch device of the models, ``cpu`` or ``cuda``.
         dtype: precision of the weights.
         threads: CPU threads of each replica.
+        compile: the prior with ``torch.compile``, before its replica takes queries.
+        channels_last: the prior laid out for tensor cores; for half precision on CUDA.
+        slice_attention: the prior's attention in slices; where ``models plan`` says that it saves.
         co_locate: the four perception roles in one replica; otherwise each its own deployment.
         prior: hardware of the noise predictor.
         perception: hardware of the co-located perception, or of each role where ``roles`` says nothing else.
@@ -93,6 +99,9 @@ class ServeArgs(BaseModel):
     device: str = "cpu"
     dtype: Dtype = "float32"
     threads: int = Field(default=1, ge=1)
+    compile: bool = False
+    channels_last: bool = False
+    slice_attention: bool = False
     co_locate: bool = True
     prior: ReplicaArgs = ReplicaArgs()
     perception: ReplicaArgs = ReplicaArgs()
@@ -114,6 +123,14 @@ class ServeArgs(BaseModel):
         if self.roles and self.co_locate:
             raise ValueError(f"roles {sorted(self.roles)} have hardware of their own, so co_locate must be false")
         return self
+
+    def tuning(self) -> Tuning:
+        """What is done to the prior when it is loaded."""
+        from lift3d_ray.models.tuning import Tuning
+
+        return Tuning(
+            compile=self.compile, channels_last=self.channels_last, slice_attention=self.slice_attention
+        )
 
     def hardware(self) -> dict[str, ReplicaArgs]:
         """Hardware by deployment."""
@@ -140,7 +157,9 @@ def build_app(args: ServeArgs | Mapping[str, Any]) -> Application:
         BundleError: the bundle cannot be found.
     """
     args = ServeArgs.model_validate(args)
-    loaders, digest = load_models_from(args.bundle, device=args.device, dtype=args.dtype, threads=args.threads)
+    loaders, digest = load_models_from(
+        args.bundle, device=args.device, dtype=args.dtype, threads=args.threads, tuning=args.tuning()
+    )
     return bind_app(args, loaders, digest)
 
 

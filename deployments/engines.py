@@ -11,6 +11,7 @@ from lift3d_ray.models.analytic import AnalyticPrior, ColorCaptioner, ColorSegme
 
 if TYPE_CHECKING:
     from lift3d_ray.models.roles import NoisePredictor
+    from lift3d_ray.models.tuning import Tuning
 
 ANALYTIC = "analytic"
 """Name of the bundle without weights."""
@@ -18,8 +19,17 @@ ANALYTIC = "analytic"
 ANALYTIC_LATENT_SHAPE = (4, 8, 8)
 
 
-def load_models_from(bundle: str, *, device: str, dtype: str, threads: int) -> tuple[Loaders, str]:
+def load_models_from(
+    bundle: str, *, device: str, dtype: str, threads: int, tuning: Tuning | None = None
+) -> tuple[Loaders, str]:
     """Loaders for every role of a bundle, and the bundle's digest. Nothing is loaded yet.
+
+    Args:
+        bundle: name or folder, or ``analytic``, of which nothing can be tuned.
+        device: torch device of the models.
+        dtype: precision of the weights.
+        threads: CPU threads of each replica.
+        tuning: what is done to the prior when it is loaded.
 
     Raises:
         BundleError: the bundle cannot be found.
@@ -36,7 +46,7 @@ def load_models_from(bundle: str, *, device: str, dtype: str, threads: int) -> t
         captioner=loader(bundles.load_captioner),
         depth=loader(bundles.load_depth),
         clip=loader(bundles.load_clip),
-        prior=loader(bundles.load_prior),
+        prior=loader(partial(bundles.load_prior, tuning=tuning)),
     )
     return loaders, bundles.load_bundle(bundle).digest
 

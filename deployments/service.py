@@ -119,7 +119,11 @@ def build_service(args: ServiceArgs | Mapping[str, Any]) -> Application:
     share = share_out(there, demand, args.optimizers)
     check_fit(there, demand, share)
     loaders, digest = load_models_from(
-        hosting.bundle, device=hosting.device, dtype=hosting.dtype, threads=hosting.threads
+        hosting.bundle,
+        device=hosting.device,
+        dtype=hosting.dtype,
+        threads=hosting.threads,
+        tuning=hosting.tuning(),
     )
     models = bind_app(hosting, loaders, digest)
     settings = service_settings(args, bundle_digest=digest, share=share)

@@ -59,6 +59,7 @@ class Provenance:
         bundle_digest: digest of its weights.
         selection: what was lifted of the photo: "auto", or "#2" for the second of its things, for one.
         edit: what it was edited from; None for a lift.
+        dtype: precision of the shared models, such as ``float16``; None where others held them.
     """
 
     photo_name: str
@@ -71,6 +72,7 @@ class Provenance:
     bundle_digest: str
     selection: str = "auto"
     edit: EditFacts | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,7 @@ def result_document(asset: Asset, provenance: Provenance, files: Mapping[str, Fi
         "photo": {key.removeprefix("photo_"): made_by[key] for key in made_by if key.startswith("photo_")},
         "recipe": {"name": provenance.recipe, "digest": provenance.recipe_digest},
         "bundle": {"name": provenance.bundle, "digest": provenance.bundle_digest},
+        "dtype": provenance.dtype,
         "versions": {package: installed_version(package) for package in _RECORDED_PACKAGES},
         "pose": asdict(asset.pose),
         "subject": {"selection": provenance.selection, "score": subject.score, "crop": asdict(subject.crop)},

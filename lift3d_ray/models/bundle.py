@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lift3d_ray.models.latents import LatentCodec
     from lift3d_ray.models.point_e.sampler import PointESampler
     from lift3d_ray.models.pose import PoseRegressor
+    from lift3d_ray.models.tuning import Tuning
 
 EMBEDDED = "toybox"
 BUNDLES_FOLDER = Path(__file__).resolve().parent.parent / "bundles"
@@ -223,9 +224,12 @@ def load_clip(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None 
     return clip.load_clip(bundle.path("clip"), device=device, dtype=_float32(dtype))
 
 
-def load_prior(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> NoisePredictor:
-    """The bundle's noise predictor, with every conditioning it has weights for."""
+def load_prior(
+    bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None, tuning: Tuning | None = None
+) -> NoisePredictor:
+    """The bundle's noise predictor, with every conditioning it has weights for; plain unless ``tuning`` says more."""
     from lift3d_ray.models import diffusion
+    from lift3d_ray.models.tuning import PLAIN
 
     return diffusion.load_prior(
         unet=bundle.path("unet"),
@@ -236,6 +240,7 @@ def load_prior(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None
         controlnet=bundle.optional_path("controlnet"),
         device=device,
         dtype=_float32(dtype),
+        tuning=tuning or PLAIN,
     )
 
 
@@ -298,11 +303,13 @@ def load_noise_schedule(bundle: Bundle) -> NoiseSchedule:
     return load_schedule(bundle.path("scheduler"))
 
 
-def load_models(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Models:
+def load_models(
+    bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | None = None, tuning: Tuning | None = None
+) -> Models:
     """All shared models, in this process.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or what ``tuning`` asks of the prior cannot be done here.
         BundleError: files missing, damaged or of another model.
     """
     check_device(device)
@@ -311,7 +318,7 @@ def load_models(bundle: Bundle, *, device: str = "cpu", dtype: torch.dtype | Non
         captioner=load_captioner(bundle, device=device, dtype=dtype),
         depth=load_depth(bundle, device=device, dtype=dtype),
         clip=load_clip(bundle, device=device, dtype=dtype),
-        prior=load_prior(bundle, device=device, dtype=dtype),
+        prior=load_prior(bundle, device=device, dtype=dtype, tuning=tuning),
     )
 
 

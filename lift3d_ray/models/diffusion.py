@@ -22,7 +22,9 @@ from lift3d_ray.models.files import load_pretrained
 from lift3d_ray.models.processors import load_tokenizer
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 from lift3d_ray.models.text_embedder import TextEmbedder
+from lift3d_ray.models.tuning import PLAIN, Tuning, tuned
 from lift3d_ray.models.view_conditioning import POSITION_FEATURES, unet_inputs
+from lift3d_ray.models.warming import warm_up, warming_queries
 from lift3d_ray.types import (
     DenoisingGradient,
     DenoisingQuery,
@@ -108,7 +110,7 @@ class DiffusionPrior:
         target = noise if schedule.prediction_type == "epsilon" else signal * noise - sigma * clean
         with torch.set_grad_enabled(bool(query.learned)):
             states, leaves = embed.differentiable(query.prompts, query.learned)
-            output = unet(
+            output = unet.forward(
                 (signal * clean + sigma * noise).to(dtype),
                 torch.from_numpy(query.timesteps_B).to(device),
                 encoder_hidden_states=states.to(device, dtype),
@@ -249,26 +251,35 @@ def load_prior(
     controlnet: Path | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    tuning: Tuning = PLAIN,
 ) -> DiffusionPrior:
     """Load a prior from official folders.
 
+    Its text encoder stays on the CPU: prompts are encoded on the device, with weights that are lent to it.
+
     Raises:
         BundleError: files missing, damaged or of another class.
+        ConfigError: what ``tuning`` asks for cannot be done here.
     """
+    tuning.check(device, dtype)
     from diffusers import ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    encoder = load_pretrained(CLIPTextModel, text_encoder).to(device, dtype)
+    encoder = load_pretrained(CLIPTextModel, text_encoder).to(dtype)
     vocab_size = int(encoder.config.vocab_size)
     tokens = load_tokenizer(CLIPTokenizer, tokenizer, files=TOKENIZER_FILES, vocab_size=vocab_size)
 
     def place(model_class: Any, folder: Path | None) -> Any:
-        return None if folder is None else load_pretrained(model_class, folder).to(device, dtype)
+        return None if folder is None else tuned(load_pretrained(model_class, folder).to(device, dtype), tuning)
 
-    return DiffusionPrior(
-        place(UNet2DConditionModel, unet),
-        TextEmbedder(tokens, encoder),
-        load_schedule(scheduler),
-        view_unet=place(UNet2DConditionModel, view_unet),
-        controlnet=place(ControlNetModel, controlnet),
+    networks = {
+        "unet": place(UNet2DConditionModel, unet),
+        "view_unet": place(UNet2DConditionModel, view_unet),
+        "controlnet": place(ControlNetModel, controlnet),
+    }
+    prior = DiffusionPrior(
+        embed=TextEmbedder(tokens, encoder, device=device), schedule=load_schedule(scheduler), **networks
     )
+    if tuning.compile:
+        warm_up(prior, warming_queries(**networks))
+    return prior

@@ -128,11 +128,12 @@ def _control(net: Any, asked: Asked, like: Tensor) -> object:
     if not asked.recipe.asks_depth:
         return None
     hint = like.new_empty(asked.latents, 3, asked.image_size, asked.image_size)
-    asks = _noisy(net, asked.latents, like, side=asked.image_size // 2 ** _halvings(net))
+    asks = _noisy(net, asked.latents, like, side=asked.image_size // 2 ** halvings(net))
     return net(**asks, controlnet_cond=hint)
 
 
-def _halvings(net: Any) -> int:
+def halvings(net: Any) -> int:
+    """How often a ControlNet halves the side of its hint until it has the latents'."""
     return len(net.config.conditioning_embedding_out_channels) - 1
 
 

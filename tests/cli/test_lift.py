@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
@@ -20,6 +21,7 @@ from lift3d_ray.cli.lift import read_selection
 from lift3d_ray.cli.main import main
 from lift3d_ray.cli.options import parse_box, parse_point
 from lift3d_ray.errors import ConfigError, NoSubject
+from lift3d_ray.models.tuning import Tuning
 from lift3d_ray.store.keys import candidate_seeds, picture_seed, prompt_digest
 from lift3d_ray.subject.select import AUTOMATIC
 from lift3d_ray.types import Photo
@@ -42,13 +44,18 @@ class Calls:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lifted: dict[str, Any] = {}
         self.written: dict[str, Any] = {}
+        self.loaded: dict[str, Any] = {}
         self.error: Exception | None = None
         bundle = SimpleNamespace(name="toybox", digest="b1")
         monkeypatch.setattr(lift3d_ray.models.bundle, "load_bundle", lambda name: bundle)
-        monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: "models")
+        monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", self.load)
         monkeypatch.setattr(lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: "tools")
         monkeypatch.setattr(lift3d_ray.best_of, "lift_best", self.lift)
         monkeypatch.setattr(lift3d_ray.export.write, "write_asset", self.write)
+
+    def load(self, bundle: Any, **settings: Any) -> Any:
+        self.loaded = settings
+        return "models"
 
     def lift(self, photo: Any, models: Any, recipe: Any, **settings: Any) -> Any:
         self.lifted = {"photo": photo, "models": models, "recipe": recipe, **settings}
@@ -78,6 +85,17 @@ def test_lifts_and_writes(calls: Calls, photo: Path, tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out.startswith(f"a red mug: {out / 'asset.glb'} (")
 
 
+def test_the_prior_is_tuned_as_asked_and_the_precision_recorded(calls: Calls, photo: Path, tmp_path: Path) -> None:
+    command = ["lift", str(photo), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert calls.loaded == {"device": "cpu", "dtype": torch.float32, "tuning": Tuning()}
+    assert calls.written["provenance"].dtype == "float32"
+    assert main([*command, "--dtype", "bfloat16", "--compile", "--channels-last", "--slice-attention"]) == 0
+    all_of_it = Tuning(compile=True, channels_last=True, slice_attention=True)
+    assert calls.loaded == {"device": "cpu", "dtype": torch.bfloat16, "tuning": all_of_it}
+    assert calls.written["provenance"].dtype == "bfloat16"
+
+
 def test_a_picture_without_subject_fails(
     calls: Calls, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,7 +116,7 @@ def test_without_a_picture_the_prompt_is_drawn(
 
     monkeypatch.setattr(lift3d_ray.guidance.drawing, "draw_photo", draw)
     parts = {name: name for name in ("prior", "clip", "codec", "schedule")}
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: SimpleNamespace(**parts))
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, **settings: SimpleNamespace(**parts))
     monkeypatch.setattr(
         lift3d_ray.lifting, "load_tools", lambda bundle, recipe, device: SimpleNamespace(**parts)
     )
@@ -124,7 +142,7 @@ def test_words_alone_need_no_drawing(
 
     monkeypatch.setattr(lift3d_ray.lifting, "optimize", optimize)
     models = SimpleNamespace(prior="prior")
-    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: models)
+    monkeypatch.setattr(lift3d_ray.models.bundle, "load_models", lambda bundle, **settings: models)
     out = tmp_path / "out"
     wanted = ["lift", "--prompt", " a  red mug", "--without-picture", "--out", str(out), "--quality", "draft"]
     assert main([*wanted, "--seed", "5", "--set", "optimize.steps=7"]) == 0
@@ -237,7 +255,7 @@ def test_every_thing_gets_a_folder_and_one_that_fails_stops_no_other(
     calls: Calls, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        lift3d_ray.models.bundle, "load_models", lambda bundle, device, dtype: SimpleNamespace(segmenter="segmenter")
+        lift3d_ray.models.bundle, "load_models", lambda bundle, **settings: SimpleNamespace(segmenter="segmenter")
     )
     monkeypatch.setattr(lift3d_ray.subject.select, "every_subject", lambda photo, segmenter: ["one", "two", "three"])
     tried: list[int] = []

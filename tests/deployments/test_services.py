@@ -15,6 +15,7 @@ from lift3d_ray.deployments.gate import Gate
 from lift3d_ray.deployments.services import About, NoisePredictorService, PerceptionService, SegmenterService
 from lift3d_ray.errors import BundleError, ConfigError, NoSubject
 from lift3d_ray.models.analytic import AnalyticPrior, ColorSegmenter
+from lift3d_ray.models.tuning import Tuning
 from lift3d_ray.types import MaskProposal, NoisePrediction, NoiseQuery, SegmentQuery
 from tests.deployments.queries import SHAPE, query
 
@@ -175,6 +176,16 @@ def test_demand_adds_up_all_replicas() -> None:
     assert set(args.hardware()) == {PRIOR, PERCEPTION}
     apart = ServeArgs(co_locate=False, perception=ReplicaArgs(num_cpus=0.5), roles={"Clip": ReplicaArgs(num_cpus=0)})
     assert apart.demand() == {"CPU": 2.5, "GPU": 0}
+
+
+def test_the_prior_alone_is_tuned_where_it_lives() -> None:
+    assert ServeArgs().tuning() == Tuning()
+    args = ServeArgs.model_validate({"compile": True, "slice_attention": True})
+    assert args.tuning() == Tuning(compile=True, slice_attention=True)
+    loaders, _ = load_models_from("toybox", device="cpu", dtype="float32", threads=1, tuning=args.tuning())
+    with pytest.raises(ConfigError, match="exclude each other"):
+        loaders.prior()
+    assert loaders.depth() is not None
 
 
 def test_hardware_becomes_actor_options() -> None:

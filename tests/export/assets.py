@@ -21,6 +21,7 @@ PROVENANCE = Provenance(
     recipe_digest="cd" * 32,
     bundle="toybox",
     bundle_digest="ef" * 32,
+    dtype="float16",
 )
 
 

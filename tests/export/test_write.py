@@ -49,6 +49,7 @@ def test_a_folder_holds_every_file_and_result_json_tells_of_them(tmp_path: Path)
     assert (result["caption"], result["seed"], result["status"]) == ("a colourful ball", 3, "done")
     assert result["recipe"] == {"name": "make-it-3d", "digest": "cd" * 32}
     assert result["bundle"] == {"name": "toybox", "digest": "ef" * 32}
+    assert result["dtype"] == "float16"
     assert result["photo"] == {"name": "ball.png", "digest": "ab" * 32, "height_px": 80, "width_px": 100}
     assert result["metrics"] == {"odd": None, "reference_iou": 0.93, "reference_psnr": 24.5}
     assert result["losses"] == {"rgb": 0.01}
