@@ -121,7 +121,17 @@ def plan(
 
     from lift3d_ray.devices import chosen_dtype
     from lift3d_ray.guidance.answerable import answerable
-    from lift3d_ray.models.plan import in_words, left_out, most_scenes, place, plan_actors, planned_roles, read_gpus
+    from lift3d_ray.models.plan import (
+        in_words,
+        left_out,
+        most_scenes,
+        place,
+        plan_actors,
+        planned_roles,
+        read_gpus,
+        roles_to_slice,
+        sliced_roles,
+    )
     from lift3d_ray.models.reference import read_choices
 
     sizes, precision = read_gpus(gpus), chosen_dtype(dtype, "cuda")
@@ -136,6 +146,9 @@ def plan(
         placed = place(shared, optimizer, sizes, scenes=most_scenes(asked))
     except ClusterError:
         print("\n".join(in_words(shared, optimizer, ())))
+        sliced = roles_to_slice(shared, sliced_roles(planned, asked, precision), optimizer, sizes)
+        helps = f"{', '.join(sliced)} would fit so (slice_attention)" if sliced else "would not fit either"
+        print(f"attention in slices: {helps}")
         raise
     print("\n".join([*in_words(shared, optimizer, placed), *left_out(asked)]))
 

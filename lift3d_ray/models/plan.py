@@ -37,6 +37,8 @@ FIELD_COPIES = 4
 """A field's values, their gradients, and Adam's two moments."""
 
 PRIOR = ("unet", "text_encoder", "view_unet", "controlnet")
+SLICEABLE = ("unet", "view_unet", "controlnet")
+"""Of the prior: what ``Tuning.slice_attention`` slices."""
 PERCEPTION = ("segmenter", "captioner", "depth", "clip")
 CLOUD = ("point_cloud", "point_upsampler", "point_clip")
 
@@ -194,8 +196,10 @@ def _measured(
     )
 
 
-def role_memory(role: str, planned: PlannedRoles, recipe: Recipe, dtype: torch.dtype) -> RoleMemory:
-    """What one role holds, in a precision."""
+def role_memory(
+    role: str, planned: PlannedRoles, recipe: Recipe, dtype: torch.dtype, *, sliced: bool = False
+) -> RoleMemory:
+    """What one role holds, in a precision; of ``SLICEABLE``, also with its attention in slices."""
     from lift3d_ray.models.memory import weight_bytes
     from lift3d_ray.models.passes import Asked, pass_bytes
 
@@ -206,6 +210,8 @@ def role_memory(role: str, planned: PlannedRoles, recipe: Recipe, dtype: torch.d
         getattr(model, "image_encoder", model).to(dtype)
     else:
         model = model.to(dtype)
+    if sliced:
+        model.set_attention_slice("max")
     asked = Asked(recipe=recipe, image_size=planned.image_size)
     return RoleMemory(
         role=role,
@@ -269,6 +275,33 @@ def place(
     if best is None:
         raise ClusterError(_too_small(shared, optimizer, gpus_bytes))
     return best
+
+
+def sliced_roles(planned: PlannedRoles, recipe: Recipe, dtype: torch.dtype) -> list[RoleMemory]:
+    """What the networks of the prior hold with their attention in slices.
+
+    Where attention is fused, as torch has it on GPUs and CPUs, there is no matrix that slices would save, and slices
+    hold a part of it: they help only a network whose attention is written out.
+    """
+    roles = [role for role in SLICEABLE if role in planned.models]
+    return [role_memory(role, planned, recipe, dtype, sliced=True) for role in roles]
+
+
+def roles_to_slice(
+    shared: Sequence[Actor], sliced: Sequence[RoleMemory], optimizer: Actor, gpus_bytes: Sequence[int]
+) -> list[str]:
+    """The roles whose slicing makes a plan fit that ``place`` refused; none where it would be refused all the same.
+
+    Args:
+        shared: actors of the shared models, whole.
+        sliced: roles of theirs, with their attention in slices.
+        optimizer: one of them.
+        gpus_bytes: usable memory of every GPU.
+    """
+    whole = {role.role: role for actor in shared for role in actor.roles}
+    less = {role.role: role for role in sliced if role.pass_bytes < whole[role.role].pass_bytes}
+    thinner = [replace(actor, roles=tuple(less.get(role.role, role) for role in actor.roles)) for actor in shared]
+    return list(less) if _all_placed(thinner, optimizer, gpus_bytes) is not None else []
 
 
 def _sized(actor: Actor, scenes: int) -> Actor:

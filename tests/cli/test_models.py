@@ -108,4 +108,5 @@ def test_a_plan_says_what_fits_where(capsys: pytest.CaptureFixture[str]) -> None
     assert main([*settings, "--gpus", "1"]) == 1
     said = capsys.readouterr()
     assert "optimizer: 0." in said.out
+    assert said.out.endswith("attention in slices: would not fit either\n")
     assert "GiB wanted, 0.95 = 0.95 GiB usable" in said.err

@@ -232,6 +232,34 @@ def test_what_does_not_fit_is_refused_with_the_sum(gpus: str) -> None:
         place(SHARED, OPTIMIZER, read_gpus(gpus))
 
 
+def test_slices_are_named_where_they_make_a_refused_plan_fit() -> None:
+    whole = [RoleMemory(role=role, model="m", weights_bytes=GIB, pass_bytes=4 * GIB) for role in ("unet", "controlnet")]
+    prior = Actor(name="prior", roles=tuple(whole))
+    thin = [replace(whole[0], pass_bytes=GIB), replace(whole[1], pass_bytes=GIB)]
+    # 2.5 and 1.2 times the larger pass, and 2 of an optimizer: 9.3 whole, 5.7 in slices, of 6.65 usable.
+    gpus = read_gpus("7")
+    with pytest.raises(ClusterError):
+        place([prior], OPTIMIZER, gpus)
+    assert plan.roles_to_slice([prior], thin, OPTIMIZER, gpus) == ["unet", "controlnet"]
+    assert plan.roles_to_slice([prior], thin, OPTIMIZER, read_gpus("5")) == []
+    assert plan.roles_to_slice([prior], [thin[0]], OPTIMIZER, gpus) == []
+    assert plan.roles_to_slice([prior], whole, OPTIMIZER, gpus) == []
+
+
+def test_slices_save_where_attention_is_written_out_and_nowhere_else() -> None:
+    from diffusers.models.attention_processor import AttnProcessor
+
+    planned = planned_roles("sd15", {})
+    small = replace(RECIPE, optimize=replace(RECIPE.optimize, views=1))
+    (unet, _) = plan.sliced_roles(planned, small, torch.float16)
+    assert unet.role == "unet"
+    assert unet.pass_bytes >= plan.role_memory("unet", planned, small, torch.float16).pass_bytes
+    written_out = empty_model("unet", planned.models["unet"][1]).half()
+    written_out.set_attn_processor(AttnProcessor())
+    asked = Asked(recipe=small, image_size=planned.image_size)
+    assert pass_bytes("unet", written_out, asked, torch.float16) > 2 * unet.pass_bytes
+
+
 @pytest.mark.parametrize("text", ["", "24,", "a", "0", "-1,24", "99999"])
 def test_memory_that_no_gpu_has_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--gpus takes the GiB"):
