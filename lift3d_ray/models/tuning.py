@@ -95,7 +95,7 @@ class CompiledNetwork:
 
     def __init__(self, network: Any) -> None:
         self._network = network
-        self._compiled = torch.compile(network)
+        self._compiled: Any = torch.compile(network)
 
     def __getattr__(self, name: str) -> Any:
         """What the network has."""
@@ -105,7 +105,7 @@ class CompiledNetwork:
         """The network's answer."""
         for leaf in tree_leaves((args, named)):
             if isinstance(leaf, Tensor):
-                torch._dynamo.maybe_mark_dynamic(leaf, (0, 1) if leaf.ndim == 3 else 0)  # type: ignore[no-untyped-call]
+                torch._dynamo.maybe_mark_dynamic(leaf, (0, 1) if leaf.ndim == 3 else 0)
         return self._compiled(*args, **named)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,7 +255,7 @@ def test_slices_save_where_attention_is_written_out_and_nowhere_else() -> None:
     (unet, _) = plan.sliced_roles(planned, small, torch.float16)
     assert unet.role == "unet"
     assert unet.pass_bytes >= plan.role_memory("unet", planned, small, torch.float16).pass_bytes
-    written_out = empty_model("unet", planned.models["unet"][1]).half()
+    written_out: Any = empty_model("unet", planned.models["unet"][1]).half()
     written_out.set_attn_processor(AttnProcessor())
     asked = Asked(recipe=small, image_size=planned.image_size)
     assert pass_bytes("unet", written_out, asked, torch.float16) > 2 * unet.pass_bytes

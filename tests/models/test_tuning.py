@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path, tuning: Tuning = PLAIN) -> DiffusionPrior:
-    roles = {role: folder / role for role in ("unet", "text_encoder", "tokenizer", "scheduler")}
+    roles: Any = {role: folder / role for role in ("unet", "text_encoder", "tokenizer", "scheduler")}
     return load_prior(**roles, tuning=tuning)
 
 
