@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from lift3d_ray.errors import ClusterError, ConfigError
 from lift3d_ray.models.blueprints import WITHOUT_WEIGHTS, empty_model
@@ -211,7 +211,7 @@ def role_memory(
     else:
         model = model.to(dtype)
     if sliced:
-        model.set_attention_slice("max")
+        cast(Any, model).set_attention_slice("max")
     asked = Asked(recipe=recipe, image_size=planned.image_size)
     return RoleMemory(
         role=role,
