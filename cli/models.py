@@ -36,7 +36,9 @@ def list_bundles(weights: options.Weights = None, offline: options.Offline = Fal
     for facts in sorted(BUNDLES_FOLDER.glob("*/bundle.json")):
         bundle = load_bundle(facts.parent.name)
         sizes = {role: sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) for role, folder in bundle.roles}
-        print(f"{bundle.name}  {sum(sizes.values()) / 1e6:.1f} MB  digest {bundle.digest}  {bundle.folder}")
+        # A folder may play several roles; it is there once.
+        whole = sum({folder: sizes[role] for role, folder in bundle.roles}.values())
+        print(f"{bundle.name}  {whole / 1e6:.1f} MB  digest {bundle.digest}  {bundle.folder}")
         for role, size_bytes in sizes.items():
             print(f"  {role:14s} {size_bytes / 1e6:6.2f} MB")
     folder = weights_folder(weights)
