@@ -29,8 +29,8 @@ FLAGS = (
 EXPECTED = "Failed to load resource"
 
 
-# Not for the session: while Playwright runs, this thread counts as inside an event loop, where the handles of Serve refuse
-# to be asked synchronously; tests of other folders do that.
+# Not for the session: while Playwright runs, this thread counts as inside an event loop, where the handles of Serve
+# refuse to be asked synchronously; tests of other folders do that.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless browser; each page that is opened in it knows nothing of the others."""
