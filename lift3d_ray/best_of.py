@@ -36,12 +36,11 @@ def lift_best(
     selection: Selection = AUTOMATIC,
     mask: MaskProposal | None = None,
     prompt: str | None = None,
-    side_by_side: int = 1,
     report: Report = silent,
 ) -> Asset:
-    """The best lift of a photo's subject under several seeds; one seed is a plain lift.
+    """The best lift of a photo's subject under several seeds, one after another; one seed is a plain lift.
 
-    Other arguments and errors as of ``lifting.lift`` and ``settle_best``.
+    Other arguments and errors as of ``lifting.lift``.
     """
     if len(seeds) == 1:
         return lift(
@@ -56,16 +55,7 @@ def lift_best(
             report=report,
         )
     seen = perceive(photo, models, recipe, selection=selection, mask=mask, prompt=prompt, report=report)
-    return optimize_best(
-        seen,
-        models.prior,
-        models.clip,
-        recipe,
-        seeds=seeds,
-        tools=tools,
-        side_by_side=side_by_side,
-        report=report,
-    )
+    return optimize_best(seen, models.prior, models.clip, recipe, seeds=seeds, tools=tools, report=report)
 
 
 def optimize_best(

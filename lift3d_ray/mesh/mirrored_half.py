@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from lift3d_ray.mesh.geometry import Int32
 from lift3d_ray.mesh.photo_view import PhotoView, depth_picture
 from lift3d_ray.mesh.symmetry import SymmetryPlane, mirrored_points
-from lift3d_ray.types import Bool, Float32
+from lift3d_ray.types import Float32
 
 SKIN = 0.15
 """How far behind the surface that the photo shows a place still counts as shown, world units."""
@@ -41,9 +41,9 @@ def with_mirrored_half(
     axis = np.linspace(-1, 1, resolution, dtype=np.float32)
     points_P3 = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     front_SS = depth_picture(vertices_N3, faces_F3, view)
-    hidden_P = np.flatnonzero(_behind(points_P3, front_SS, view))
+    hidden_P = np.flatnonzero(_behind(points_P3, front_SS, view) > SKIN)
     twins_P3 = mirrored_points(points_P3[hidden_P], plane)
-    shown = _in_picture(twins_P3, view) & ~_behind(twins_P3, front_SS, view)
+    shown = _behind(twins_P3, front_SS, view) <= SKIN
     hidden_P, twins_P3 = hidden_P[shown], twins_P3[shown]
     mirrored_P = at_places(density_RRR, twins_P3)
     more = mirrored_P > density_RRR.reshape(-1)[hidden_P]
@@ -60,16 +60,9 @@ def at_places(values_RRR: Float32, xyz_P3: Float32) -> Float32:
     return np.asarray(map_coordinates(values_RRR, cells_3P, order=1, mode="nearest"), dtype=np.float32)
 
 
-def _behind(points_P3: Float32, front_SS: Float32, view: PhotoView) -> Bool:
-    """(P,) whether the photo's surface hides a place."""
+def _behind(points_P3: Float32, front_SS: Float32, view: PhotoView) -> Float32:
+    """(P,) how far behind the photo's surface a place lies, negative before it; NaN outside the picture."""
     xy_P2, depth_P = view.project(points_P3)
     column_P, row_P = np.clip(np.floor(xy_P2), 0, view.size_px - 1).astype(np.int64).T
-    return np.asarray(_within(xy_P2, view) & (depth_P > front_SS[row_P, column_P] + SKIN))
-
-
-def _in_picture(points_P3: Float32, view: PhotoView) -> Bool:
-    return _within(view.project(points_P3)[0], view)
-
-
-def _within(xy_P2: Float32, view: PhotoView) -> Bool:
-    return np.asarray(((xy_P2 >= 0) & (xy_P2 < view.size_px)).all(axis=1))
+    within_P = ((xy_P2 >= 0) & (xy_P2 < view.size_px)).all(axis=1)
+    return np.asarray(np.where(within_P, depth_P - front_SS[row_P, column_P], np.nan), dtype=np.float32)

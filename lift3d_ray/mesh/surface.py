@@ -43,11 +43,12 @@ def mesh_field(
     view = PhotoView(subject=subject, c2w_44=c2w_44, framing=framing)
     vertices, faces = _cut(density, view, config)
     plane = _symmetry(vertices, faces, config)
-    whole = density
+    grown: Float32 | None = None
     if plane is not None and config.mirror_solid:
         whole = with_mirrored_half(density, vertices, faces, plane, view)
         if whole is not density:
             vertices, faces = _cut(whole, view, config)
+            grown = whole - density
 
     def field_color(xyz_N3: Float32) -> Float32:
         with torch.no_grad():
@@ -56,11 +57,11 @@ def mesh_field(
         return colors
 
     def color_at(xyz_N3: Float32) -> Float32:
-        if plane is None or whole is density:
+        if plane is None or grown is None:
             return field_color(xyz_N3)
         # Where the field has nothing of its own, it has no colour either that anything was ever fitted to.
-        grown_N = at_places(whole - density, xyz_N3) > _GROWN
-        return field_color(np.where(grown_N[:, None], mirrored_points(xyz_N3, plane), xyz_N3))
+        added_N = at_places(grown, xyz_N3) > _GROWN
+        return field_color(np.where(added_N[:, None], mirrored_points(xyz_N3, plane), xyz_N3))
 
     twin = None if plane is None else mirrored_view(view, plane)
     return color_mesh(vertices, faces, color_at, view, twin=twin, likeness=config.likeness)
