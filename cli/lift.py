@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +17,14 @@ from lift3d_ray.errors import ConfigError, Lift3DError
 from lift3d_ray.recipes import Quality
 
 if TYPE_CHECKING:
+    from lift3d_ray.export.result import Provenance
     from lift3d_ray.lifting import SceneTools
     from lift3d_ray.models.roles import Models
     from lift3d_ray.recipes import Recipe
     from lift3d_ray.subject.select import Selection
     from lift3d_ray.types import MaskProposal, Photo
+
+    Loaded = tuple[Models, SceneTools, Callable[..., Provenance]]
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -82,6 +86,7 @@ def lift(
     chosen = options.chosen_recipe(recipe, quality, settings, words_alone=without_picture)
     named = options.chosen_bundle(bundle, models, weights)
     tune = {"compile": compiled, "channels_last": channels_last, "slice_attention": slice_attention}
+    load = partial(loaded, named, chosen, device=device, dtype=dtype, tune=tune)
     if without_picture:
         selects = select != options.AUTO or point or not_point or box
         if photo is not None or prompt is None or selects or best_of > 1 or stages:
@@ -89,7 +94,7 @@ def lift(
                 "--without-picture makes a thing from --prompt alone: no PHOTO, nothing to select in it, no "
                 "--best-of, which compares lifts with their picture, and no --stages, which shows what became of it"
             )
-        make(prompt, chosen, out, bundle=named, seed=seed, device=device, dtype=dtype, tune=tune, quiet=quiet)
+        make(prompt, chosen, out, load=load, seed=seed, quiet=quiet)
         return
     if photo is None and prompt is None:
         raise ConfigError("nothing to lift: name a picture, or say with --prompt what to draw")
@@ -97,40 +102,23 @@ def lift(
         raise ConfigError("--stages shows one lift, --best-of makes several: leave one of them out")
     selection = read_selection(photo, point or [], not_point or [], box, select)
 
-    from lift3d_ray import lifting
     from lift3d_ray.batch.progress import duration
     from lift3d_ray.best_of import lift_best
     from lift3d_ray.cli.progress import lift_watch
-    from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.files import write_bytes
     from lift3d_ray.export.maps import png_bytes
-    from lift3d_ray.export.result import Provenance
     from lift3d_ray.export.write import GLB, write_asset
-    from lift3d_ray.models.bundle import load_bundle, load_models
-    from lift3d_ray.models.tuning import Tuning
     from lift3d_ray.photo import load_photo
     from lift3d_ray.stages import lift_in_stages
     from lift3d_ray.store.keys import candidate_seeds, picture_seed, slug
     from lift3d_ray.subject.select import Selection, every_subject
 
     opened = None if photo is None else load_photo(photo)
-    opened_bundle = load_bundle(named)
-    check_device(device)
-    precision = chosen_dtype(dtype, device)
-    shared = load_models(opened_bundle, device=device, dtype=precision, tuning=Tuning(**tune))
-    tools = lifting.load_tools(opened_bundle, recipe=chosen, device=device)
+    shared, tools, described = load()
     picture = drawn(prompt or "", shared, tools, seed) if opened is None else opened
     height_px, width_px = picture.rgb_HWC.shape[:2]
-    provenance = Provenance(
-        photo_name=picture.name,
-        photo_digest=picture.digest,
-        photo_height_px=height_px,
-        photo_width_px=width_px,
-        recipe=chosen.name,
-        recipe_digest=chosen.digest,
-        bundle=opened_bundle.name,
-        bundle_digest=opened_bundle.digest,
-        dtype=str(precision).removeprefix("torch."),
+    provenance = described(
+        photo_name=picture.name, photo_digest=picture.digest, photo_height_px=height_px, photo_width_px=width_px
     )
 
     def lift_one(mask: MaskProposal | None, thing: int) -> None:
@@ -171,52 +159,48 @@ def lift(
         raise typer.Exit(1)
 
 
-def make(
-    prompt: str,
-    recipe: Recipe,
-    out: Path,
-    *,
-    bundle: str,
-    seed: int,
-    device: str,
-    dtype: str,
-    tune: Mapping[str, bool],
-    quiet: bool,
-) -> None:
-    """An asset from words alone."""
-    from lift3d_ray import lifting
-    from lift3d_ray.batch.progress import duration
-    from lift3d_ray.cli.progress import lift_watch
+def loaded(
+    bundle: str, recipe: Recipe, *, device: str, dtype: str, tune: Mapping[str, bool]
+) -> Loaded:
+    """The shared models of a bundle, what a scene keeps to itself, and a provenance that lacks only its picture."""
     from lift3d_ray.devices import check_device, chosen_dtype
     from lift3d_ray.export.result import Provenance
-    from lift3d_ray.export.write import GLB, write_asset
+    from lift3d_ray.lifting import load_tools
     from lift3d_ray.models.bundle import load_bundle, load_models
     from lift3d_ray.models.tuning import Tuning
+
+    opened = load_bundle(bundle)
+    check_device(device)
+    precision = chosen_dtype(dtype, device)
+    models = load_models(opened, device=device, dtype=precision, tuning=Tuning(**tune))
+    tools = load_tools(opened, recipe=recipe, device=device)
+    described = partial(
+        Provenance,
+        recipe=recipe.name,
+        recipe_digest=recipe.digest,
+        bundle=opened.name,
+        bundle_digest=opened.digest,
+        dtype=str(precision).removeprefix("torch."),
+    )
+    return models, tools, described
+
+
+def make(prompt: str, recipe: Recipe, out: Path, *, load: Callable[[], Loaded], seed: int, quiet: bool) -> None:
+    """An asset from words alone."""
+    from lift3d_ray.batch.progress import duration
+    from lift3d_ray.cli.progress import lift_watch
+    from lift3d_ray.export.write import GLB, write_asset
+    from lift3d_ray.lifting import optimize
     from lift3d_ray.store.keys import picture_seed, prompt_digest
     from lift3d_ray.words_alone import words_perception
 
     perception = words_perception(prompt, recipe)
-    weights, words, side = load_bundle(bundle), perception.caption, len(perception.subject.alpha_HW)
-    check_device(device)
-    precision = chosen_dtype(dtype, device)
-    models = load_models(weights, device=device, dtype=precision, tuning=Tuning(**tune))
-    tools = lifting.load_tools(weights, recipe=recipe, device=device)
+    words, side = perception.caption, len(perception.subject.alpha_HW)
+    models, tools, described = load()
     digest, started = prompt_digest(words), time.monotonic()
     with lift_watch(sys.stderr, quiet=quiet) as watch:
-        asset = lifting.optimize(
-            perception, models.prior, recipe, seed=picture_seed(seed, digest), tools=tools, report=watch
-        )
-    provenance = Provenance(
-        photo_name=words,
-        photo_digest=digest,
-        photo_height_px=side,
-        photo_width_px=side,
-        recipe=recipe.name,
-        recipe_digest=recipe.digest,
-        bundle=weights.name,
-        bundle_digest=weights.digest,
-        dtype=str(precision).removeprefix("torch."),
-    )
+        asset = optimize(perception, models.prior, recipe, seed=picture_seed(seed, digest), tools=tools, report=watch)
+    provenance = described(photo_name=words, photo_digest=digest, photo_height_px=side, photo_width_px=side)
     written = write_asset(asset, out, provenance)
     if not quiet:
         print(f"{words}: {written.folder / GLB} ({duration(time.monotonic() - started)})")

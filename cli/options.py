@@ -46,7 +46,6 @@ MixedModels = Annotated[
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models and field compute.")]
 
 
-
 def _promise(context: typer.Context, given: bool) -> bool:
     if given:
         context.with_resource(offline())
@@ -66,7 +65,6 @@ RunOffline = Annotated[
     bool,
     typer.Option("--offline", callback=_switch_off_hubs, help="No process of the run asks a model hub for anything."),
 ]
-
 
 
 class Precision(StrEnum):
