@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lift3d_ray.devices import check_device
 from lift3d_ray.errors import BundleError
-from lift3d_ray.models.files import read_config
+from lift3d_ray.models.files import read_config, takes_depth
 from lift3d_ray.models.roles import Captioner, DepthEstimator, ImageTextEncoder, Models, NoisePredictor, Segmenter
 from lift3d_ray.models.schedule import NoiseSchedule, load_schedule
 
@@ -98,8 +98,7 @@ class Bundle:
     @property
     def takes_depth(self) -> bool:
         """Whether the text prior must be told depth: it has channels for it beside the latents'."""
-        unet = read_config(self.path("unet"))
-        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+        return takes_depth(self.path("unet"))
 
     @property
     def has_depth_prior(self) -> bool:

@@ -19,10 +19,9 @@ from lift3d_ray.models.blueprints import WITHOUT_WEIGHTS, empty_model, transform
 from lift3d_ray.models.bundle import Bundle
 from lift3d_ray.models.catalog import ModelEntry, model_entry
 from lift3d_ray.models.download import file_sha256
-from lift3d_ray.models.files import HALVES, read_config, read_weights
+from lift3d_ray.models.files import HALVES, WEIGHT_SUFFIXES, read_config, read_weights
 from lift3d_ray.models.weights import PULLED, home_of, pulled_facts
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 NOT_USED = (PULLED, "training.json", "README.md")
 _SHOWN = 3
 

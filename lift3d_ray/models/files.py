@@ -15,6 +15,8 @@ from lift3d_ray.errors import BundleError
 if TYPE_CHECKING:
     from torch import Tensor
 
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+"""Of files that hold weights, the safe kind first."""
 HALVES = "fp16"
 """Middle name of weights that are published in half precision beside the whole ones."""
 
@@ -43,6 +45,12 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BundleError(f"{path} holds a {type(config).__name__}, wanted an object")
     return config
+
+
+def takes_depth(unet: Path) -> bool:
+    """Whether the UNet of a folder must be told depth: it has channels for it beside the latents'."""
+    config = read_config(unet)
+    return int(config.get("in_channels", 4)) > int(config.get("out_channels", 4))
 
 
 def load_pretrained(

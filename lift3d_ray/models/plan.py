@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from lift3d_ray.errors import ClusterError, ConfigError
 from lift3d_ray.models.blueprints import WITHOUT_WEIGHTS, empty_model
 from lift3d_ray.models.bundle import load_bundle
-from lift3d_ray.models.catalog import LEFT_OUT, bundle_spec, bundle_specs, model_entry
-from lift3d_ray.models.files import read_config
-from lift3d_ray.models.reference import WITH_THE_PRIOR, with_choices
+from lift3d_ray.models.catalog import bundle_spec, bundle_specs
+from lift3d_ray.models.files import takes_depth
+from lift3d_ray.models.reference import exchanged, with_choices
 from lift3d_ray.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class PlannedRoles:
     @property
     def takes_depth(self) -> bool:
         """As of ``Bundle``."""
-        unet = read_config(self.models["unet"][1])
-        return int(unet.get("in_channels", 4)) > int(unet.get("out_channels", 4))
+        return takes_depth(self.models["unet"][1])
 
     @property
     def has_depth_prior(self) -> bool:
@@ -147,17 +146,9 @@ def planned_roles(name: str, choices: Mapping[str, str]) -> PlannedRoles:
         models = {role: (entry.name, entry.config_folder(role)) for role, (entry, _) in parts.items()}
         return PlannedRoles(name=spec.name, image_size=spec.image_size, models=models)
     bundle = load_bundle(name)
-    models, image_size = {role: (bundle.name, folder) for role, folder in bundle.roles}, bundle.image_size
-    for role, chosen in sorted(choices.items(), key=lambda choice: choice[0] != "unet"):
-        if chosen == LEFT_OUT:
-            models.pop(role, None)
-            continue
-        entry = model_entry(chosen)
-        entry.part(role)
-        if "unet" in entry.roles:
-            models = {role: model for role, model in models.items() if role not in WITH_THE_PRIOR}
-            image_size = int(entry.facts["image_size"])
-        models |= {part.role: (entry.name, entry.config_folder(part.role)) for part in entry.parts}
+    here = {role: (bundle.name, folder) for role, folder in bundle.roles}
+    models, prior = exchanged(here, choices, lambda entry, part: (entry.name, entry.config_folder(part.role)))
+    image_size = bundle.image_size if prior is None else int(prior.facts["image_size"])
     return PlannedRoles(name=bundle.name, image_size=image_size, models=models)
 
 

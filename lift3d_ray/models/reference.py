@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lift3d_ray.errors import BundleError, ConfigError
 from lift3d_ray.models.catalog import (
@@ -18,6 +18,7 @@ from lift3d_ray.models.catalog import (
     LEFT_OUT,
     BundleSpec,
     ModelEntry,
+    ModelPart,
     bundle_spec,
     bundle_specs,
     mixed,
@@ -25,6 +26,7 @@ from lift3d_ray.models.catalog import (
     model_entry,
     written_bundle,
 )
+from lift3d_ray.models.files import WEIGHT_SUFFIXES
 from lift3d_ray.models.weights import (
     bundle_folder,
     entry_folder,
@@ -35,7 +37,8 @@ from lift3d_ray.models.weights import (
     weights_folder,
 )
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+T = TypeVar("T")
+
 WITH_THE_PRIOR = ("view_unet", "image_encoder", "controlnet")
 """Roles that are trained beside one prior, and mean nothing to another."""
 
@@ -197,26 +200,50 @@ def pull_command(base: str, choices: Mapping[str, str], weights: Path) -> str:
     return " ".join(["lift3d-ray models pull", base, *options, *where])
 
 
-def _facts_with(
-    facts: Mapping[str, Any], folder: Path, choices: Mapping[str, str], weights: Path
-) -> dict[str, Any]:
-    """A ``bundle.json`` with other models in some roles; what only its own prior could use goes with that prior."""
-    roles = {role: str(folder / where) for role, where in dict(facts["roles"]).items()}
-    changed = dict(facts)
+def exchanged(
+    roles: Mapping[str, T], choices: Mapping[str, str], fill: Callable[[ModelEntry, ModelPart], T]
+) -> tuple[dict[str, T], ModelEntry | None]:
+    """Roles with other models in some; what only its own prior could use goes with that prior.
+
+    Args:
+        roles: what stands in every role now.
+        choices: entry by role; ``none`` leaves the role unfilled.
+        fill: what is to stand in the role of a part.
+
+    Returns:
+        The roles, and the entry of another prior where one was chosen.
+
+    Raises:
+        BundleError: no such model, or it is not made for that role.
+    """
+    changed, prior = dict(roles), None
     for role, name in sorted(choices.items(), key=lambda choice: choice[0] != "unet"):
         if name == LEFT_OUT:
-            roles.pop(role, None)
+            changed.pop(role, None)
             continue
         entry = model_entry(name)
         entry.part(role)
-        if not is_pulled(entry, weights):
-            raise BundleError(f"{name} is not pulled: {pull_command(name, {}, weights)}")
         if "unet" in entry.roles:
-            roles = {role: where for role, where in roles.items() if role not in WITH_THE_PRIOR}
-            changed |= {"image_size": int(entry.facts["image_size"]), "latent_pack": 1}
-        for part in entry.parts:
-            roles[part.role] = str(entry_folder(weights, entry) / part.folder)
-    return changed | {"roles": roles}
+            changed = {other: what for other, what in changed.items() if other not in WITH_THE_PRIOR}
+            prior = entry
+        changed |= {part.role: fill(entry, part) for part in entry.parts}
+    return changed, prior
+
+
+def _facts_with(
+    facts: Mapping[str, Any], folder: Path, choices: Mapping[str, str], weights: Path
+) -> dict[str, Any]:
+    """A ``bundle.json`` with other models in some roles."""
+
+    def pulled(entry: ModelEntry, part: ModelPart) -> str:
+        if not is_pulled(entry, weights):
+            raise BundleError(f"{entry.name} is not pulled: {pull_command(entry.name, {}, weights)}")
+        return str(entry_folder(weights, entry) / part.folder)
+
+    here = {role: str(folder / where) for role, where in dict(facts["roles"]).items()}
+    roles, prior = exchanged(here, choices, pulled)
+    own = {} if prior is None else {"image_size": int(prior.facts["image_size"]), "latent_pack": 1}
+    return {**facts, **own, "roles": roles}
 
 
 def check_whole(folders: Iterable[Path]) -> None:
