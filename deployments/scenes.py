@@ -17,15 +17,13 @@ from PIL import Image
 
 from lift3d_ray.batch.failures import Failure, attempt
 from lift3d_ray.batch.resources import Share
-from lift3d_ray.batch.route import Optimize, Perceived, Route, RunContext
-from lift3d_ray.export.result import Provenance
+from lift3d_ray.batch.route import Optimize, Route, RunContext, provenance_of
 from lift3d_ray.service.jobs import JobResult, LiftOrder
 from lift3d_ray.service.stages import overall
 from lift3d_ray.store.claims import claim
 from lift3d_ray.store.files import open_folder
 from lift3d_ray.store.keys import Settings, picture_seed
 from lift3d_ray.store.publish import publish
-from lift3d_ray.subject.select import Selection
 from lift3d_ray.types import MaskProposal, Progress, UInt8
 
 LOOK_EVERY_S = 2.0
@@ -170,7 +168,9 @@ class SceneWorker:
             seed = picture_seed(order.seed, task.picture_digest, thing)
             asset = optimize(perceived, seed=seed, report=report)
             report(_at(_LAST))
-            provenance = _provenance(context, task, perceived, thing)
+            provenance = provenance_of(
+                context, perceived, name=order.name, digest=task.picture_digest, thing=thing
+            )
             sizes: list[int] = []
 
             def write(work: Path, asset=asset, provenance=provenance, sizes=sizes) -> None:  # type: ignore[no-untyped-def]
@@ -272,18 +272,4 @@ def _context(setup: SceneSetup, task: SceneTask) -> RunContext:
         selection=order.selection,
         best_of=order.best_of,
         prompt=order.prompt,
-    )
-
-
-def _provenance(context: RunContext, task: SceneTask, perceived: Perceived, thing: int) -> Provenance:
-    return Provenance(
-        photo_name=task.order.name,
-        photo_digest=task.picture_digest,
-        photo_height_px=perceived.photo_height_px,
-        photo_width_px=perceived.photo_width_px,
-        recipe=context.settings.recipe,
-        recipe_digest=context.settings.recipe_digest,
-        bundle=context.bundle,
-        bundle_digest=context.settings.bundle_digest,
-        selection=Selection(thing=thing).text if thing else context.settings.selection,
     )

@@ -10,6 +10,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,7 @@ class LiftClient:
         while True:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": str(after)} if after else {})}
             connection, response = self._open("GET", f"{_path(lift_id)}/events", None, headers)
-            with _closing(connection):
+            with closing(connection):
                 if response.status == http.HTTPStatus.NO_CONTENT:
                     return
                 for event in _events(response):
@@ -264,7 +265,7 @@ class LiftClient:
         take: Callable[[http.client.HTTPResponse], Any],
     ) -> Any:
         connection, response = self._open(method, path, content, headers)
-        with _closing(connection):
+        with closing(connection):
             try:
                 return take(response)
             except (OSError, http.client.HTTPException) as error:
@@ -289,7 +290,7 @@ class LiftClient:
                 continue
             if response.status < http.HTTPStatus.BAD_REQUEST:
                 return connection, response
-            with _closing(connection):
+            with closing(connection):
                 refused = _refusal(response)
             if response.status not in _BUSY or pause is None:
                 raise refused
@@ -300,19 +301,6 @@ class LiftClient:
         if self._secure:
             return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-
-
-class _closing:
-    """Closes a connection at the end of a block."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
 
 def _pause(said: str | None, otherwise: float) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from lift3d_ray import pose as pose_stage
-from lift3d_ray.conditioning.caption import describe_best, split_view, words_seed
+from lift3d_ray.conditioning.caption import caption_of, split_view
 from lift3d_ray.conditioning.depth import estimate_depth
 from lift3d_ray.conditioning.inversion import Inverted, learn_word
 from lift3d_ray.errors import ConfigError
@@ -188,8 +188,7 @@ def perceive(
         mask = select_subject(photo, models.segmenter, selection, models.clip)
     subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
     report(Progress(stage="caption", step=0, steps=1))
-    seed = words_seed(photo.digest)
-    caption = describe_best(subject, models.captioner, models.clip, recipe.caption, seed=seed)
+    caption = caption_of(photo, subject, models.captioner, models.clip, recipe.caption)
     if prompt is not None:
         _, view = split_view(caption)
         caption = prompt if view is None else f"{prompt}, {view.value} view"

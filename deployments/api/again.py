@@ -7,14 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, Header, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import Field
 
 from lift3d_ray.deployments.api.bodies import Body
 from lift3d_ray.deployments.api.documents import LiftDocument
 from lift3d_ray.deployments.api.door import Door
 from lift3d_ray.deployments.api.intake import idempotency_key
-from lift3d_ray.deployments.api.lifts import LiftId, Lifts
+from lift3d_ray.deployments.api.lifts import LiftId, Lifts, accepted
 from lift3d_ray.deployments.api.openapi import FAULTS
 from lift3d_ray.deployments.api.parts import Parts, Threads
 from lift3d_ray.deployments.api.ranges import FILE_POLICY
@@ -73,7 +73,7 @@ def again_routes(parts: Parts, threads: Threads, door: Door) -> APIRouter:
         def accept() -> LiftDocument:
             changed = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
             data = parts.files.picture(owner, job.picture_digest)
-            accepted = parts.store.accept(
+            once_more = parts.store.accept(
                 replace(job.order, **changed),
                 # Kept again, because the old lift may be deleted at this moment, and its picture with it.
                 picture_digest=parts.files.keep_picture(owner, data),
@@ -81,14 +81,10 @@ def again_routes(parts: Parts, threads: Threads, door: Door) -> APIRouter:
                 owner=owner,
                 idempotency_key=named,
             )
-            return lifts.document(accepted, owner)
+            return lifts.document(once_more, owner)
 
         document = await threads.store(accept)
-        return JSONResponse(
-            document.model_dump(mode="json"),
-            status_code=HTTPStatus.ACCEPTED,
-            headers={"Location": f"/v1/lifts/{document.id}"},
-        )
+        return accepted(document, f"/v1/lifts/{document.id}")
 
     return router
 

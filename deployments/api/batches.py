@@ -10,14 +10,14 @@ from typing import Annotated
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi import APIRouter, Depends, Header, Path, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from lift3d_ray.deployments.api.bodies import BatchBody, BatchForm, LiftBody
 from lift3d_ray.deployments.api.documents import BatchDocument
 from lift3d_ray.deployments.api.door import Door
 from lift3d_ray.deployments.api.errors import ApiError, as_answer
 from lift3d_ray.deployments.api.intake import checked, idempotency_key, picture_of, read_body
-from lift3d_ray.deployments.api.lifts import Lifts
+from lift3d_ray.deployments.api.lifts import Lifts, accepted
 from lift3d_ray.deployments.api.openapi import FAULTS, takes
 from lift3d_ray.deployments.api.parts import Fetched, Parts, Threads
 from lift3d_ray.errors import Lift3DError
@@ -59,11 +59,7 @@ def batch_routes(parts: Parts, threads: Threads, door: Door) -> APIRouter:
             lambda: parts.store.accept_batch(asked, owner=owner, idempotency_key=named)
         )
         document = await threads.store(lambda: _document(batch, owner, parts))
-        return JSONResponse(
-            document.model_dump(mode="json"),
-            status_code=HTTPStatus.ACCEPTED,
-            headers={"Location": f"/v1/batches/{batch}"},
-        )
+        return accepted(document, f"/v1/batches/{batch}")
 
     @router.get("/{batch_id}")
     async def get(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
 
 from lift3d_ray.deployments.api.bodies import LiftBody
 from lift3d_ray.deployments.api.documents import FileDocument, LiftDocument, LiftPage, lift_document
@@ -80,6 +81,13 @@ class Lifts:
         return await self.threads.store(lambda: self.parts.store.get(job_id, owner))
 
 
+def accepted(document: BaseModel, where: str) -> JSONResponse:
+    """202: it will be done, and this is where to look."""
+    return JSONResponse(
+        document.model_dump(mode="json"), status_code=HTTPStatus.ACCEPTED, headers={"Location": where}
+    )
+
+
 def lift_routes(parts: Parts, threads: Threads, streams: Streams, door: Door) -> APIRouter:
     """All routes of lifts."""
     router = APIRouter(prefix="/v1/lifts", tags=["lifts"], responses=FAULTS)
@@ -117,11 +125,7 @@ def _add_orders(router: APIRouter, lifts: Lifts, door: Door) -> None:
             return lifts.document(job, owner)
 
         document = await lifts.threads.store(accept)
-        return JSONResponse(
-            document.model_dump(mode="json"),
-            status_code=HTTPStatus.ACCEPTED,
-            headers={"Location": f"/v1/lifts/{document.id}"},
-        )
+        return accepted(document, f"/v1/lifts/{document.id}")
 
 
 def _add_looks(router: APIRouter, lifts: Lifts, door: Door) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request
 from PIL import Image
 
-from lift3d_ray.conditioning.caption import describe_best, split_view, words_seed
+from lift3d_ray.conditioning.caption import caption_of, split_view
 from lift3d_ray.deployments.api.bodies import Pointing, SegmentBody
 from lift3d_ray.deployments.api.documents import CaptionDocument, MaskDocument, SegmentDocument
 from lift3d_ray.deployments.api.door import Door
@@ -77,8 +77,7 @@ def captioned(photo: Photo, models: Models, pointing: Pointing, recipe_name: str
     selection, recipe = pointing.selection(), by_name(recipe_name)
     mask = select_subject(photo, models.segmenter, selection, models.clip)
     subject = crop_subject(photo, mask, size=recipe.subject.size_px, fill=recipe.subject.fill)
-    seed = words_seed(photo.digest)
-    words, _ = split_view(describe_best(subject, models.captioner, models.clip, recipe.caption, seed=seed))
+    words, _ = split_view(caption_of(photo, subject, models.captioner, models.clip, recipe.caption))
     return CaptionDocument(caption=words)
 
 

@@ -12,14 +12,12 @@ import pyarrow as pa
 
 from lift3d_ray.batch.failures import Failure, attempt
 from lift3d_ray.batch.resources import Share
-from lift3d_ray.batch.route import Perceived, Report, Route, RunContext
+from lift3d_ray.batch.route import Perceived, Report, Route, RunContext, provenance_of
 from lift3d_ray.batch.stages import Row, RowBook, one_row, recorded
-from lift3d_ray.export.result import Provenance
 from lift3d_ray.store.claims import claim
 from lift3d_ray.store.keys import folder_name, picture_seed, thing_folder_name
 from lift3d_ray.store.publish import publish
 from lift3d_ray.store.schema import Outcome
-from lift3d_ray.subject.select import Selection
 from lift3d_ray.types import Progress
 
 if TYPE_CHECKING:
@@ -72,7 +70,9 @@ class OptimizeScenes:
         asset = self._optimize(perceived, seed=seed, report=report)
         exporting = time.perf_counter()
         report(Progress(stage="export", step=0, steps=1))
-        provenance = _provenance(book.context, row, perceived)
+        provenance = provenance_of(
+            book.context, perceived, name=row["name"], digest=row["picture"], thing=row["thing"]
+        )
         caption = perceived.perception.caption
         name = _folder_name(row, caption)
         folder = publish(book.ledger.folder, name, row["key"], lambda work: self._write(asset, work, provenance))
@@ -112,17 +112,3 @@ def _folder_name(row: Row, caption: str) -> str:
         return folder_name(row["name"], row["key"])
     picture = row["name"].removesuffix(f"#{row['thing']}")
     return thing_folder_name(picture, row["thing"], caption, row["key"])
-
-
-def _provenance(context: RunContext, row: Row, perceived: Perceived) -> Provenance:
-    return Provenance(
-        photo_name=row["name"],
-        photo_digest=row["picture"],
-        photo_height_px=perceived.photo_height_px,
-        photo_width_px=perceived.photo_width_px,
-        recipe=context.settings.recipe,
-        recipe_digest=context.settings.recipe_digest,
-        bundle=context.bundle,
-        bundle_digest=context.settings.bundle_digest,
-        selection=Selection(thing=row["thing"]).text if row["thing"] else context.settings.selection,
-    )

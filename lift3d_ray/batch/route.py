@@ -119,3 +119,28 @@ class Route:
     open_optimize: Callable[[RunContext, Share], Optimize]
     write: Write
     needs_models: bool = True
+
+
+def provenance_of(context: RunContext, perceived: Perceived, *, name: str, digest: str, thing: int) -> Provenance:
+    """Where an asset of a run comes from.
+
+    Args:
+        context: the run.
+        perceived: its picture.
+        name: of the picture.
+        digest: of the picture's bytes.
+        thing: which of all things in it; 0 where the run says by itself what to lift.
+    """
+    from lift3d_ray.export.result import Provenance
+
+    return Provenance(
+        photo_name=name,
+        photo_digest=digest,
+        photo_height_px=perceived.photo_height_px,
+        photo_width_px=perceived.photo_width_px,
+        recipe=context.settings.recipe,
+        recipe_digest=context.settings.recipe_digest,
+        bundle=context.bundle,
+        bundle_digest=context.settings.bundle_digest,
+        selection=Selection(thing=thing).text if thing else context.settings.selection,
+    )

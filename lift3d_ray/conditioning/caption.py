@@ -11,7 +11,7 @@ from lift3d_ray.conditioning.keyword import holds_keyword, with_keyword
 from lift3d_ray.conditioning.prompts import View
 from lift3d_ray.models.roles import Captioner, ImageTextEncoder
 from lift3d_ray.recipes import CaptionConfig
-from lift3d_ray.types import Subject
+from lift3d_ray.types import Photo, Subject
 
 UNNAMED = "an object"
 """What a thing is called when the captioner said nothing about it."""
@@ -56,11 +56,6 @@ _VIEW_PHRASES = tuple(
         rf"^the (?:{_SIDE}) of (?P<thing>.+)$",
     )
 )
-
-
-def words_seed(photo_digest: str) -> int:
-    """Seed of a photo's captions: the same photo gets the same words, whatever the lift's own seed."""
-    return int.from_bytes(hashlib.sha256(photo_digest.encode()).digest()[:4], "big")
 
 
 def describe(subject: Subject, captioner: Captioner) -> str:
@@ -114,6 +109,14 @@ def describe_best(
         return candidates[0]
     agreement = clip.encode_texts(candidates) @ clip.encode_images(picture[None])[0]
     return candidates[int(np.argmax(agreement))]
+
+
+def caption_of(
+    photo: Photo, subject: Subject, captioner: Captioner, clip: ImageTextEncoder, config: CaptionConfig
+) -> str:
+    """``describe_best`` of a photo's subject: the same photo gets the same words, whatever the lift's own seed."""
+    seed = int.from_bytes(hashlib.sha256(photo.digest.encode()).digest()[:4], "big")
+    return describe_best(subject, captioner, clip, config, seed=seed)
 
 
 def _in_order(text: str) -> str:
