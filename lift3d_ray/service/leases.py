@@ -18,6 +18,7 @@ from lift3d_ray.service.database import Work
 from lift3d_ray.service.jobs import JobResult, JobState, Lease, Standing
 from lift3d_ray.service.rows import change, held_by
 from lift3d_ray.service.tables import GATE, JOBS, OWNERS
+from lift3d_ray.service.waiting import FIRST, RUNNING
 from lift3d_ray.types import Progress
 
 WORKER_LOST = "worker-lost"
@@ -41,15 +42,13 @@ def take(work: Work, worker: str, lease_s: float) -> Row[Any] | None:
 
 def _turns(work: Work) -> list[str]:
     """Owners with jobs waiting: those with fewest running first, and among equals whoever was served longest ago."""
-    running = sa.func.sum(sa.case((JOBS.c.state == JobState.RUNNING, 1), else_=0))
-    first = sa.func.min(sa.case((JOBS.c.state == JobState.QUEUED, JOBS.c.ticket)))
     query = (
         sa.select(JOBS.c.owner)
         .join(OWNERS, OWNERS.c.id == JOBS.c.owner)
         .where(JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING)))
         .group_by(JOBS.c.owner, OWNERS.c.served_at, OWNERS.c.max_running)
-        .having(first.is_not(None), running < OWNERS.c.max_running)
-        .order_by(running, OWNERS.c.served_at, first)
+        .having(FIRST.is_not(None), OWNERS.c.max_running > RUNNING)
+        .order_by(RUNNING, OWNERS.c.served_at, FIRST)
     )
     return list(work.conn.execute(query).scalars())
 

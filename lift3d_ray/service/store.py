@@ -289,8 +289,8 @@ class JobStore:
         Returns:
             The job, running; its ``lease`` is the worker's. None where nothing is to be done.
         """
-        self.recover()
         with self.database.writing() as work:
+            leases.recover(work, self.settings.max_deaths)
             row = leases.take(work, worker, lease_s)
             return None if row is None else job_from(row)
 

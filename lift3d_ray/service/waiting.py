@@ -16,6 +16,10 @@ from lift3d_ray.service.tables import JOBS, OWNERS
 
 _RECENT = 20
 
+RUNNING = sa.func.sum(sa.case((JOBS.c.state == JobState.RUNNING, 1), else_=0))
+FIRST = sa.func.min(sa.case((JOBS.c.state == JobState.QUEUED, JOBS.c.ticket)))
+"""Of jobs grouped by owner, what turns go by: how many run, and the first ticket that waits (NULL: none does)."""
+
 
 def wait_for(work: Work, row: Row[Any]) -> Wait:
     """How long a job may still take; see ``JobStore.wait``."""
@@ -39,11 +43,9 @@ def _position(work: Work, row: Row[Any]) -> int:
         JOBS.c.owner == row.owner, JOBS.c.state == JobState.QUEUED, JOBS.c.ticket < row.ticket
     )
     own = work.conn.execute(before).scalar_one()
-    running = sa.func.sum(sa.case((JOBS.c.state == JobState.RUNNING, 1), else_=0)).label("running")
-    queued = sa.func.sum(sa.case((JOBS.c.state == JobState.QUEUED, 1), else_=0)).label("queued")
-    first = sa.func.min(sa.case((JOBS.c.state == JobState.QUEUED, JOBS.c.ticket))).label("first")
+    queued = sa.func.sum(sa.case((JOBS.c.state == JobState.QUEUED, 1), else_=0))
     query = (
-        sa.select(JOBS.c.owner, queued, running, first, OWNERS.c.served_at)
+        sa.select(JOBS.c.owner, queued, RUNNING, FIRST, OWNERS.c.served_at)
         .join(OWNERS, OWNERS.c.id == JOBS.c.owner)
         .where(JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING)))
         .group_by(JOBS.c.owner, OWNERS.c.served_at)
