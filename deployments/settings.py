@@ -11,13 +11,11 @@ from lift3d_ray.deployments.dispatch import DispatchConfig
 from lift3d_ray.service.database import Database
 from lift3d_ray.service.fetch import Fetcher
 from lift3d_ray.service.files import JobFiles
-from lift3d_ray.service.jobs import LOCAL_OWNER
+from lift3d_ray.service.jobs import LOCAL_OWNER, UNNAMED, printable_name
 from lift3d_ray.service.keys import KeyRing
 from lift3d_ray.service.store import JobStore, QueueSettings
 from lift3d_ray.service.wire import Wire, WireLimits
 from lift3d_ray.store.files import open_folder
-
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +84,5 @@ class ServiceSettings:
 def name_in(address: str) -> str:
     """What to call a picture by its address: the last part of its path."""
     if address.startswith("data:"):
-        return "picture"
-    name = unquote(urlsplit(address).path.rsplit("/", 1)[-1])
-    return "".join(letter for letter in name if letter.isprintable())[:_LONGEST_NAME].strip() or "picture"
+        return UNNAMED
+    return printable_name(unquote(urlsplit(address).path.rsplit("/", 1)[-1]))

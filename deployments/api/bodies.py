@@ -8,15 +8,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lift3d_ray.errors import ConfigError
 from lift3d_ray.recipes import RECIPES, Quality
-from lift3d_ray.service.jobs import MAX_SEED, MOST_SEEDS, LiftOrder
+from lift3d_ray.service.jobs import LONGEST_NAME, LONGEST_WORDS, MAX_SEED, MOST_SEEDS, LiftOrder
 from lift3d_ray.subject.select import Selection
 from lift3d_ray.subject.spoken import spoken_selection
 
 MOST_POINTS = 64
 MOST_SETTINGS = 64
 _LONGEST_ADDRESS = 2048
-_LONGEST_WORDS = 500
-_LONGEST_NAME = 200
 
 
 def _plain(text: str) -> str:
@@ -28,7 +26,7 @@ def _plain(text: str) -> str:
 
 Plain = AfterValidator(_plain)
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Words = Annotated[str, Field(min_length=1, max_length=_LONGEST_WORDS), Plain]
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST_WORDS), Plain]
 Address = Annotated[str, Field(min_length=1, max_length=_LONGEST_ADDRESS), Plain]
 
 
@@ -80,8 +78,8 @@ def _pointing(value: Any) -> Any:
     """Short forms: ``auto``, ``all``, ``#2`` or words; an object written as text is read."""
     if not isinstance(value, str):
         return value
-    if len(value) > _LONGEST_WORDS and not value.lstrip().startswith("{"):
-        raise ValueError(f"may have {_LONGEST_WORDS} letters at most")
+    if len(value) > LONGEST_WORDS and not value.lstrip().startswith("{"):
+        raise ValueError(f"may have {LONGEST_WORDS} letters at most")
     if value.lstrip().startswith("{"):
         return Pointing.model_validate_json(value)
     said = spoken_selection(_plain(value))
@@ -102,7 +100,7 @@ class PictureBody(Body):
         default=None, description="https://..., or s3:// and gs:// addresses that the service was told to read."
     )
     picture_data: str | None = Field(default=None, description="data:image/png;base64,... (or jpeg, webp, avif, ...)")
-    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), Plain] | None = Field(
+    name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), Plain] | None = Field(
         default=None, description="What people call the picture; its file name otherwise."
     )
 

@@ -14,6 +14,7 @@ from lift3d_ray.deployments.api.bodies import Body, PictureBody
 from lift3d_ray.deployments.api.errors import ApiError, invalid
 from lift3d_ray.deployments.api.parts import Fetched, Parts, Threads
 from lift3d_ray.photo import read_photo
+from lift3d_ray.service.jobs import printable_name
 from lift3d_ray.types import Photo
 
 PICTURE = "picture"
@@ -21,7 +22,6 @@ PICTURE = "picture"
 
 _MOST_FIELDS = 100
 _LARGEST_FIELD = 64 << 10
-_LONGEST_NAME = 200
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
 
 B = TypeVar("B", bound=Body)
@@ -97,8 +97,7 @@ def _strange(name: str, file: str) -> ApiError:
 
 def _file_name(name: str) -> str:
     """The last part of a file's name, without what cannot be printed."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(letter for letter in last if letter.isprintable())[:_LONGEST_NAME].strip() or "picture"
+    return printable_name(name.replace("\\", "/").rsplit("/", 1)[-1])
 
 
 async def picture_of(body: PictureBody, upload: Fetched | None, parts: Parts, threads: Threads) -> Fetched:

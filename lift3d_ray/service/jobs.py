@@ -26,8 +26,19 @@ MOST_SEEDS = 16
 MAX_SEED = 2**53 - 1
 """Largest seed: the largest whole number that every JSON reader keeps."""
 
-_LONGEST_NAME = 200
-_LONGEST_WORDS = 500
+LONGEST_NAME = 200
+"""Letters of a picture's name at most."""
+
+LONGEST_WORDS = 500
+"""Letters at most of what a subject is called."""
+
+UNNAMED = "picture"
+"""What a picture without a name is called."""
+
+
+def printable_name(text: str) -> str:
+    """What people sent as a picture's name, without what cannot be printed, and no longer than it may be."""
+    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_NAME].strip() or UNNAMED
 
 
 class JobState(StrEnum):
@@ -67,7 +78,7 @@ class LiftOrder:
         webhook: address to tell when the job ends; None tells nobody.
     """
 
-    name: str = "picture"
+    name: str = UNNAMED
     recipe: str = "make-it-3d"
     quality: str = "standard"
     settings: tuple[str, ...] = ()
@@ -78,13 +89,13 @@ class LiftOrder:
     webhook: str | None = None
 
     def __post_init__(self) -> None:
-        _require(0 < len(self.name) <= _LONGEST_NAME, f"a name has 1 to {_LONGEST_NAME} letters, got {len(self.name)}")
+        _require(0 < len(self.name) <= LONGEST_NAME, f"a name has 1 to {LONGEST_NAME} letters, got {len(self.name)}")
         _require(0 <= self.seed <= MAX_SEED, f"a seed lies in [0, {MAX_SEED}], got {self.seed}")
         _require(1 <= self.best_of <= MOST_SEEDS, f"best_of lies in [1, {MOST_SEEDS}], got {self.best_of}")
         for what, words in (("a prompt", self.prompt), ("the words of a selection", self.selection.words)):
             _require(
-                words is None or 0 < len(words.strip()) <= len(words) <= _LONGEST_WORDS,
-                f"{what} may have 1 to {_LONGEST_WORDS} letters, got {len(words or '')}",
+                words is None or 0 < len(words.strip()) <= len(words) <= LONGEST_WORDS,
+                f"{what} may have 1 to {LONGEST_WORDS} letters, got {len(words or '')}",
             )
         for words in (self.name, self.prompt, self.selection.words, self.webhook):
             _require(words is None or words.isprintable(), f"names, words and addresses are printable, got {words!r}")
